@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * operator new when memory runs out: calls the program's new-handler until it
+ * frees some or there is none, then throws std::bad_alloc. All through symbols
+ * of the C++ library, if the program has one; ours links none.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+
+#include "alloc/slow.h"
+#include "base/print.h"
+
+typedef void (*handler_fn)(void);
+typedef handler_fn get_handler_fn(void);
+
+/* std::get_new_handler() and std::__throw_bad_alloc(): libstdc++ and libc++ have both. */
+extern get_handler_fn _ZSt15get_new_handlerv __attribute__((weak));
+extern void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
+/* Absent in a static program that does not use it otherwise. */
+extern __typeof__(dlopen) dlopen __attribute__((weak));
+extern __typeof__(dlsym) dlsym __attribute__((weak));
+
+/* A symbol of a C++ library that came after us, out of sight (a plug-in's). */
+static void *late_symbol(const char *name)
+{
+	static const char *const libraries[] = {"libstdc++.so.6", "libc++.so.1"};
+
+	if (!dlopen || !dlsym)
+		return NULL;
+	for (unsigned i = 0; i < sizeof(libraries) / sizeof(*libraries); i++) {
+		void *library = dlopen(libraries[i], RTLD_LAZY | RTLD_NOLOAD);
+		void *symbol = library ? dlsym(library, name) : NULL;
+
+		if (symbol)
+			return symbol;
+	}
+	return NULL;
+}
+
+static handler_fn new_handler(void)
+{
+	get_handler_fn *get = _ZSt15get_new_handlerv;
+
+	if (!get)
+		get = (get_handler_fn *)late_symbol("_ZSt15get_new_handlerv");
+	return get ? get() : NULL;
+}
+
+static COLD void throw_bad_alloc(size_t size)
+{
+	void (*throw)(void) = _ZSt17__throw_bad_allocv;
+
+	if (!throw)
+		throw = (void (*)(void))late_symbol("_ZSt17__throw_bad_allocv");
+	if (throw)
+		throw();
+	ash_message("new: out of memory for %zu bytes, and no C++ library to throw std::bad_alloc", size);
+	abort();
+}
+
+static void *new_or_null(size_t size, size_t align)
+{
+	struct request r = {.call = "new", .size = size, .align = align};
+	void *p;
+
+	while (!(p = ash_request(&r))) {
+		handler_fn handler = new_handler();
+
+		if (!handler)
+			break;
+		handler();
+	}
+	return p;
+}
+
+static void *new_or_throw(size_t size, size_t align)
+{
+	void *p = new_or_null(size, align);
+
+	if (unlikely(!p))
+		throw_bad_alloc(size);
+	return p;
+}
+
+void *ash_new_refill(size_t size, unsigned cls, struct tcache *tc)
+{
+	return new_or_throw(size, 1);
+}
+
+void *ash_new_large(size_t size)
+{
+	return new_or_throw(size, 1);
+}
+
+void *ash_new_nothrow_refill(size_t size, unsigned cls, struct tcache *tc)
+{
+	return new_or_null(size, 1);
+}
+
+void *ash_new_nothrow_large(size_t size)
+{
+	return new_or_null(size, 1);
+}
+
+void *ash_new_aligned(size_t size, size_t align)
+{
+	return new_or_throw(size, align);
+}
+
+void *ash_new_aligned_nothrow(size_t size, size_t align)
+{
+	return new_or_null(size, align);
+}

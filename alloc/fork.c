@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+#include "alloc/fork.h"
+
+#include <pthread.h>
+
+#include "alloc/checked.h"
+#include "arena/arena.h"
+#include "base/lock.h"
+#include "base/meta.h"
+#include "tcache/tcache.h"
+
+/* In the order of the ranks (base/lock.h). */
+static void prepare(void)
+{
+	ash_checked_fork_prepare();
+	ash_tcache_fork_prepare();
+	ash_arena_fork_prepare();
+	ash_meta_fork_prepare();
+}
+
+static void done(bool child)
+{
+	ash_meta_fork_done();
+	ash_arena_fork_done();
+	ash_tcache_fork_done(child);
+	ash_checked_fork_done();
+}
+
+static void in_parent(void)
+{
+	done(false);
+}
+
+static void in_child(void)
+{
+	ash_lock_process_known();
+	done(true);
+}
+
+/* Only this thread is here. Metadata first: whoever waits for that lock may hold
+ * others, which are its own and not torn. */
+static void repair(const struct lock *waited_for)
+{
+	ash_meta_repair();
+	ash_magazine_repair();
+	if (waited_for->rank == LOCK_META)
+		return;
+	ash_arena_repair();
+	ash_tcache_repair();
+	ash_checked_repair();
+	ash_lock_process_known();
+}
+
+void ash_fork_init(void)
+{
+	ash_lock_repair = repair;
+}
+
+void ash_fork_register(void)
+{
+	static bool registered;
+
+	if (!registered)
+		registered = pthread_atfork(prepare, in_parent, in_child) == 0;
+}

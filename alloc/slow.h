@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * slow — what the fast paths tail-call, and the operations that have none.
+ *
+ * Each function completes its call in whatever state the library is: before
+ * start-up, in a thread without a cache, under check:full, without memory.
+ * errno changes only where a call fails.
+ */
+#ifndef ASH_ALLOC_SLOW_H
+#define ASH_ALLOC_SLOW_H
+
+#include "base/compiler.h"
+
+struct tcache;
+
+/* malloc: A was empty; the size is above SMALL_MAX. */
+SLOW void *ash_malloc_refill(size_t size, unsigned cls, struct tcache *tc);
+SLOW void *ash_malloc_large(size_t size);
+
+/* operator new and new(nothrow): call the new-handler until it gives up. */
+SLOW void *ash_new_refill(size_t size, unsigned cls, struct tcache *tc);
+SLOW void *ash_new_large(size_t size);
+SLOW void *ash_new_nothrow_refill(size_t size, unsigned cls, struct tcache *tc);
+SLOW void *ash_new_nothrow_large(size_t size);
+SLOW void *ash_new_aligned(size_t size, size_t align);
+SLOW void *ash_new_aligned_nothrow(size_t size, size_t align);
+
+/* free and its kin: F was full, or p is no small object. */
+SLOW void ash_free_overflow(void *p);
+SLOW void ash_free_sized_overflow(void *p, size_t size);
+SLOW void ash_free_aligned_sized_overflow(void *p, size_t align, size_t size);
+SLOW void ash_delete_overflow(void *p);
+SLOW void ash_delete_sized_overflow(void *p, size_t size);
+
+/* How a call is named in messages, and what it asks for. */
+struct request {
+	const char *call;
+	size_t size;
+	size_t align; /* a power of two, 1 where any will do */
+	bool zero;
+};
+
+/* Any allocation by the slow way. NULL: out of memory, errno is untouched. */
+void *ash_request(const struct request *request);
+
+/* Any free by the slow way; size SIZE_MAX where the caller did not say it. */
+void ash_release(const char *call, void *p, size_t size);
+
+/* What the program may use of the object at p. Stops on a wrong pointer. */
+size_t ash_usable_size(const char *call, const void *p);
+
+/* NULL with errno ENOMEM, or the end of the program under xmalloc:true. */
+COLD void *ash_out_of_memory(const char *call, size_t size);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The counters change at slow-path events only, each under its lock; here they
+ * are read without any, so that the answer comes in a process that stopped
+ * anywhere. Nothing that they are reached through is ever given back.
+ */
+#include "alloc/stats.h"
+
+#include <ashlar/ashlar.h>
+#include <errno.h>
+#include <malloc.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "arena/arena.h"
+#include "arena/pool.h"
+#include "base/meta.h"
+#include "base/print.h"
+#include "tcache/tcache.h"
+
+/* One size class over all arenas. */
+struct class_stats {
+	size_t out;    /* objects that slabs have handed out */
+	size_t cached; /* of these, in tcaches and depots */
+	size_t slabs;
+};
+
+struct heap_stats {
+	struct class_stats cls[SIZE_CLASS_COUNT];
+	unsigned narenas;
+	unsigned nthreads;
+};
+
+static void collect(struct heap_stats *heap)
+{
+	size_t cached[SIZE_CLASS_COUNT] = {0};
+
+	memset(heap, 0, sizeof(*heap));
+	heap->nthreads = ash_tcache_count(cached);
+	for (unsigned i = 0; i < ash_arena_count(); i++) {
+		const struct arena *arena = ash_arena_get(i);
+
+		heap->narenas += arena != NULL;
+		for (unsigned cls = 1; arena && cls < SIZE_CLASS_COUNT; cls++) {
+			heap->cls[cls].out += load_relaxed(&arena->bin[cls].out);
+			heap->cls[cls].slabs += load_relaxed(&arena->bin[cls].slabs);
+			cached[cls] += load_relaxed(&arena->bin[cls].depot_objects);
+		}
+	}
+	for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++)
+		heap->cls[cls].cached = size_min(cached[cls], heap->cls[cls].out);
+}
+
+static void summarize(const struct heap_stats *heap, struct ashlar_stats *s)
+{
+	size_t live = load_relaxed(&ash_pool.live) << GRANULE_SHIFT;
+
+	memset(s, 0, sizeof(*s));
+	for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++) {
+		const struct class_stats *c = &heap->cls[cls];
+
+		s->small_in_use += (c->out - c->cached) * ash_size_class[cls].size;
+		s->cached += c->cached * ash_size_class[cls].size;
+	}
+	s->large_in_use = load_relaxed(&ash_pool.large_bytes);
+	s->in_use = s->small_in_use + s->large_in_use;
+	s->slab = live - (load_relaxed(&ash_pool.large) << GRANULE_SHIFT);
+	s->dirty = load_relaxed(&ash_pool.dirty) << GRANULE_SHIFT;
+	s->metadata = load_relaxed(&ash_meta_descriptors.used) + load_relaxed(&ash_meta_magazines.used);
+	s->held = live + s->dirty + s->metadata;
+	s->reserved = load_relaxed(&ash_pool.reserved) + load_relaxed(&ash_meta_descriptors.reserved) +
+		      load_relaxed(&ash_meta_magazines.reserved) - s->held;
+	s->purged = load_relaxed(&ash_pool.purged) << GRANULE_SHIFT;
+	s->purge_calls = load_relaxed(&ash_pool.purge_calls);
+	s->narenas = heap->narenas;
+	s->nthreads = heap->nthreads;
+}
+
+EXPORT int ashlar_stats(struct ashlar_stats *out, size_t size)
+{
+	struct heap_stats heap;
+	struct ashlar_stats s;
+
+	if (!out || !size)
+		return EINVAL;
+	collect(&heap);
+	summarize(&heap, &s);
+	memset(out, 0, size);
+	memcpy(out, &s, size_min(size, sizeof(s)));
+	return 0;
+}
+
+static void write_summary(int fd, const struct ashlar_stats *s)
+{
+	ash_print(fd, "%14zu bytes held from the system\n%14zu bytes in use\n", s->held, s->in_use);
+	ash_print(fd, "\n%14zu bytes in use by small objects\n%14zu bytes in use by large objects\n", s->small_in_use, s->large_in_use);
+	ash_print(fd, "%14zu bytes free in caches of %u threads and in depots\n", s->cached, s->nthreads);
+	ash_print(fd, "%14zu bytes in slabs, for %u arenas\n", s->slab, s->narenas);
+	ash_print(fd, "%14zu bytes dirty: free, kept for reuse\n", s->dirty);
+	ash_print(fd, "%14zu bytes of metadata\n%14zu bytes of address space reserved\n", s->metadata, s->reserved);
+	ash_print(fd, "%14zu bytes given back so far, by %zu calls\n", s->purged, s->purge_calls);
+}
+
+static void write_classes(int fd, const struct heap_stats *heap)
+{
+	ash_print(fd, "\n%10s %12s %12s %10s %14s\n", "class", "in use", "cached", "slabs", "bytes in use");
+	for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++) {
+		const struct class_stats *c = &heap->cls[cls];
+
+		if (c->slabs)
+			ash_print(fd, "%10u %12zu %12zu %10zu %14zu\n", ash_size_class[cls].size, c->out - c->cached, c->cached, c->slabs,
+				  (c->out - c->cached) * ash_size_class[cls].size);
+	}
+}
+
+void ash_stats_write(int fd)
+{
+	struct heap_stats heap;
+	struct ashlar_stats s;
+
+	collect(&heap);
+	summarize(&heap, &s);
+	write_summary(fd, &s);
+	write_classes(fd, &heap);
+}
+
+EXPORT void ashlar_stats_print(int fd)
+{
+	ash_stats_write(fd);
+}
+
+EXPORT int ashlar_structure_check(void)
+{
+	return ash_arena_check() + ash_tcache_check();
+}
+
+EXPORT void malloc_stats(void)
+{
+	ash_stats_write(STDERR_FILENO);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+#include "arena/arena.h"
+
+#include "arena/pool.h"
+#include "base/meta.h"
+#include "base/os.h"
+#include "numa/cpu.h"
+
+/* So many waits for bins within so long bring another arena into being. */
+#define CONTENTION_WAITS 64
+#define CONTENTION_MS 10
+#define REAP_MS 100
+
+static struct arena *arenas[ARENAS_MAX]; /* atomic: release by arena_make */
+static unsigned count = 1;               /* atomic: arenas in use */
+static unsigned limit = 1;               /* const after start-up */
+static struct lock making = LOCK_INITIALIZER(LOCK_ARENAS);
+static struct lock reaping = LOCK_INITIALIZER(LOCK_REAP);
+
+static unsigned waits;       /* atomic */
+static uint64_t waits_since; /* atomic: ms */
+static uint64_t reaped_at;   /* reaping lock; atomic: ms */
+
+static struct arena *arena_make(unsigned index)
+{
+	struct arena *arena;
+
+	lock_take(&making);
+	arena = arenas[index];
+	if (!arena) {
+		arena = ash_meta_alloc(&ash_meta_descriptors, sizeof(*arena), CACHE_LINE);
+		if (arena) {
+			arena->index = index;
+			for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++)
+				ash_bin_init(&arena->bin[cls], cls, index);
+			store_release(&arenas[index], arena);
+		}
+	}
+	lock_give(&making);
+	return arena;
+}
+
+bool ash_arena_init(unsigned narenas)
+{
+	ash_arena_limit(narenas);
+	return arena_make(0) != NULL;
+}
+
+void ash_arena_limit(unsigned narenas)
+{
+	limit = narenas < ARENAS_MAX ? narenas : ARENAS_MAX;
+}
+
+struct arena *ash_arena_get(unsigned index)
+{
+	return load_acquire(&arenas[index]);
+}
+
+unsigned ash_arena_count(void)
+{
+	return load_relaxed(&count);
+}
+
+struct arena *ash_arena_current(void)
+{
+	unsigned n = load_relaxed(&count), index;
+	struct arena *arena;
+
+	if (n == 1)
+		return arenas[0];
+	index = ash_cpu_current() % n;
+	arena = load_acquire(&arenas[index]);
+	if (!arena)
+		arena = arena_make(index);
+	return arena ? arena : arenas[0];
+}
+
+void ash_arena_contended(void)
+{
+	unsigned n = load_relaxed(&count);
+	uint64_t now;
+
+	if (n >= limit || (add_relaxed(&waits, 1) + 1) % CONTENTION_WAITS)
+		return;
+	now = ash_os_now_ms();
+	if (now - load_relaxed(&waits_since) <= CONTENTION_MS)
+		__atomic_compare_exchange_n(&count, &n, 2 * n < limit ? 2 * n : limit, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	store_relaxed(&waits_since, now);
+}
+
+static void reap(bool all)
+{
+	unsigned n = ash_arena_count();
+
+	for (unsigned i = 0; i < n; i++) {
+		struct arena *arena = ash_arena_get(i);
+
+		for (unsigned cls = 1; arena && cls < SIZE_CLASS_COUNT; cls++)
+			ash_bin_reap(&arena->bin[cls], all);
+	}
+}
+
+void ash_arena_tick(void)
+{
+	uint64_t now = ash_os_now_ms();
+
+	if (now - load_relaxed(&reaped_at) >= REAP_MS && lock_try(&reaping)) {
+		store_relaxed(&reaped_at, now);
+		reap(false);
+		lock_give(&reaping);
+	}
+	ash_pool_tick(&ash_pool);
+}
+
+void ash_arena_drain(void)
+{
+	reap(true);
+	ash_pool_purge_all(&ash_pool);
+}
+
+/* ---- fork */
+
+typedef void bin_fn(struct bin *bin);
+
+static void each_bin(bin_fn *fn)
+{
+	for (unsigned i = 0; i < ARENAS_MAX && i < ash_arena_count(); i++) {
+		struct arena *arena = ash_arena_get(i);
+
+		for (unsigned cls = 1; arena && cls < SIZE_CLASS_COUNT; cls++)
+			fn(&arena->bin[cls]);
+	}
+}
+
+static void bin_fork_take(struct bin *bin)
+{
+	lock_take_for_fork(&bin->lock);
+}
+
+static void bin_fork_give(struct bin *bin)
+{
+	lock_give_for_fork(&bin->lock);
+}
+
+void ash_arena_fork_prepare(void)
+{
+	lock_take_for_fork(&making);
+	lock_take_for_fork(&reaping);
+	each_bin(bin_fork_take);
+	ash_pool_fork_prepare(&ash_pool);
+	ash_magazine_fork_prepare();
+}
+
+void ash_arena_fork_done(void)
+{
+	ash_magazine_fork_done();
+	ash_pool_fork_done(&ash_pool);
+	each_bin(bin_fork_give);
+	lock_give_for_fork(&reaping);
+	lock_give_for_fork(&making);
+}
+
+void ash_arena_repair(void)
+{
+	lock_init(&making, LOCK_ARENAS);
+	lock_init(&reaping, LOCK_REAP);
+	ash_pool_repair(&ash_pool);
+	each_bin(ash_bin_repair);
+}
+
+/* ---- checks */
+
+static int broken_bins;
+
+static void bin_check(struct bin *bin)
+{
+	broken_bins += ash_bin_check(bin);
+}
+
+int ash_arena_check(void)
+{
+	broken_bins = 0;
+	each_bin(bin_check);
+	return broken_bins + ash_pool_check(&ash_pool);
+}

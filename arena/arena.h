@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * arena — a set of bins; which one serves is chosen by the CPU.
+ *
+ * One arena exists at first. Lock contention brings others into being, up to
+ * `narenas`; none is ever ended. A slow path asks for the arena of the CPU it
+ * runs on. Any thread may call; ash_arena_current may take rank ARENAS.
+ */
+#ifndef ASH_ARENA_ARENA_H
+#define ASH_ARENA_ARENA_H
+
+#include "arena/bin.h"
+
+#define ARENAS_MAX 4095
+
+/* Makes the first arena. Start-up, once. False: out of memory. */
+bool ash_arena_init(unsigned narenas);
+
+/* At most so many may come into being. */
+void ash_arena_limit(unsigned narenas);
+
+/* The arena of the CPU that this thread runs on. Never NULL. */
+struct arena *ash_arena_current(void);
+
+/* Arena `index`, NULL when it is not there yet. */
+struct arena *ash_arena_get(unsigned index);
+
+/* Arenas in use; indices below it may be NULL still. */
+unsigned ash_arena_count(void);
+
+/* A thread waits for a bin: enough of that brings another arena into being. */
+void ash_arena_contended(void);
+
+/* Periodic work of slow paths: reap depots each 100 ms, let the pool decay. */
+void ash_arena_tick(void);
+
+/* Everything that depots hold goes back to slabs, all dirty memory to the system. */
+void ash_arena_drain(void);
+
+/* fork: all bins and the pool stay locked meanwhile. */
+void ash_arena_fork_prepare(void);
+void ash_arena_fork_done(void);
+
+/* Child without fork handlers: makes bins whose holder is gone whole again. */
+void ash_arena_repair(void);
+
+/* Number of broken invariants in all bins and the pool, each told. */
+int ash_arena_check(void);
+
+#endif

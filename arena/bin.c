@@ -1,0 +1,646 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Magazines change hands whole, their objects unseen: a pointer exchange under
+ * the lock, some 80 instructions for up to 60 objects. Objects return to slabs
+ * only when the depots hold enough or no one needed a magazine for a while.
+ *
+ * Which slab to fill from: the fullest, among those the lowest address, so that
+ * the others empty and the memory in use stays together.
+ */
+#include "arena/bin.h"
+
+#include <string.h>
+
+#include "arena/arena.h"
+#include "arena/misuse.h"
+#include "arena/pool.h"
+#include "base/bitmap.h"
+#include "base/fatal.h"
+#include "base/print.h"
+
+/* Free objects that all depots may hold: 4 MiB, or 1/16 of live memory. */
+#define DEPOT_BYTES_MIN ((size_t)4 << 20)
+#define DEPOT_SHARE 16
+/* Slabs compared by address when one is chosen. */
+#define CANDIDATES 4
+/* Slabs that flush ends at a time, outside the lock. */
+#define LEAVING_MAX 16
+
+size_t ash_depot_bytes; /* atomic */
+
+void ash_bin_init(struct bin *bin, unsigned cls, unsigned arena)
+{
+	lock_init(&bin->lock, LOCK_BIN);
+	bin->cls = (uint16_t)cls;
+	bin->arena = (uint16_t)arena;
+}
+
+static inline void bin_lock(struct bin *bin)
+{
+	if (likely(lock_try(&bin->lock)))
+		return;
+	ash_arena_contended();
+	lock_take(&bin->lock);
+}
+
+static inline size_t bin_object_size(const struct bin *bin)
+{
+	return ash_size_class[bin->cls].size;
+}
+
+/* ---- slabs of a bin; lock held */
+
+static void slab_link(struct bin *bin, struct slab *slab, unsigned list)
+{
+	slab->list = (uint8_t)list;
+	slab->prev = NULL;
+	slab->next = bin->list[list];
+	if (slab->next)
+		slab->next->prev = slab;
+	bin->list[list] = slab;
+}
+
+static void slab_unlink(struct bin *bin, struct slab *slab)
+{
+	if (slab->prev)
+		slab->prev->next = slab->next;
+	else
+		bin->list[slab->list] = slab->next;
+	if (slab->next)
+		slab->next->prev = slab->prev;
+	slab->next = slab->prev = NULL;
+}
+
+/* The slab to fill from becomes the current one; NULL: the bin has no free object. */
+static struct slab *bin_choose(struct bin *bin)
+{
+	struct slab *best = NULL;
+
+	for (unsigned list = 0; !best && list < SLAB_LISTS; list++) {
+		unsigned n = 0;
+
+		for (struct slab *s = bin->list[list]; s && n < CANDIDATES; s = s->next, n++) {
+			if (!best || s->span.base < best->span.base)
+				best = s;
+		}
+	}
+	if (best) {
+		slab_unlink(bin, best);
+		bin->empty_slabs -= best->nfree == best->slots;
+		best->list = SLAB_CURRENT;
+	}
+	bin->current = best;
+	return best;
+}
+
+/* The current slab, with a free object; NULL when there is none. */
+static struct slab *bin_current(struct bin *bin)
+{
+	struct slab *slab = bin->current;
+
+	if (slab && slab->nfree)
+		return slab;
+	if (slab)
+		slab->list = SLAB_FULL;
+	return bin_choose(bin);
+}
+
+/* Up to n objects from slabs to end[-1], end[-2], ...; returns how many. */
+static unsigned bin_take_locked(struct bin *bin, void **end, unsigned n)
+{
+	unsigned left = n;
+	struct slab *slab;
+
+	while (left && (slab = bin_current(bin))) {
+		unsigned k = slab->nfree < left ? slab->nfree : left;
+
+		slab->tick = ash_pool.now;
+		ash_slab_take(slab, end, k);
+		end -= k;
+		left -= k;
+	}
+	count_add(&bin->out, n - left);
+	return n - left;
+}
+
+/* After objects came back to the slab: its place among the lists. True when it
+ * is empty and not needed: it has left the bin, the caller deletes it. */
+static bool slab_settle(struct bin *bin, struct slab *slab)
+{
+	unsigned list;
+
+	if (slab == bin->current || slab->list == SLAB_LEAVING)
+		return false;
+	list = slab_occupancy(slab);
+	if (slab->nfree == slab->slots && bin->empty_slabs) {
+		if (slab->list != SLAB_FULL)
+			slab_unlink(bin, slab);
+		slab->list = SLAB_LEAVING;
+		bin->slabs--;
+		return true;
+	}
+	bin->empty_slabs += slab->nfree == slab->slots;
+	if (slab->list == list)
+		return false;
+	if (slab->list != SLAB_FULL)
+		slab_unlink(bin, slab);
+	slab_link(bin, slab, list);
+	return false;
+}
+
+/* ---- depot; lock held */
+
+static bool depot_has_room(size_t bytes)
+{
+	size_t live = load_relaxed(&ash_pool.live) << GRANULE_SHIFT;
+
+	return load_relaxed(&ash_depot_bytes) + bytes <= size_max(DEPOT_BYTES_MIN, live / DEPOT_SHARE);
+}
+
+static void depot_count(struct bin *bin, unsigned added, unsigned taken)
+{
+	size_t size = bin_object_size(bin);
+
+	count_add(&bin->depot_objects, added);
+	count_sub(&bin->depot_objects, taken);
+	add_relaxed(&ash_depot_bytes, (size_t)added * size - (size_t)taken * size);
+}
+
+static void depot_push(struct bin *bin, void **magazine, unsigned count)
+{
+	magazine[MAGAZINE_COUNT] = (void *)(uintptr_t)count;
+	magazine[MAGAZINE_LINK] = bin->depot;
+	bin->depot = magazine;
+	bin->depot_count++;
+	depot_count(bin, count, 0);
+}
+
+/* Returns the top magazine's base, its objects in *count. */
+static void **depot_pop(struct bin *bin, unsigned *count)
+{
+	void **magazine = bin->depot;
+
+	*count = (unsigned)(uintptr_t)magazine[MAGAZINE_COUNT];
+	bin->depot = magazine[MAGAZINE_LINK];
+	if (--bin->depot_count < bin->depot_low)
+		bin->depot_low = bin->depot_count;
+	depot_count(bin, 0, *count);
+	return magazine;
+}
+
+static void empty_push(struct bin *bin, void **magazine)
+{
+	magazine[1] = bin->empty;
+	bin->empty = magazine;
+	bin->empty_count++;
+}
+
+static void **empty_pop(struct bin *bin)
+{
+	void **magazine = bin->empty;
+
+	if (magazine) {
+		bin->empty = magazine[1];
+		bin->empty_count--;
+	}
+	return magazine;
+}
+
+/* ---- refill */
+
+/* A full magazine for an empty one from another arena's depot: how a producer
+ * gets back what a consumer elsewhere frees. */
+static void **refill_from_sibling(struct bin *bin, void **magazine)
+{
+	unsigned narenas = ash_arena_count();
+
+	for (unsigned i = 1; i < narenas; i++) {
+		struct arena *arena = ash_arena_get((bin->arena + i) % narenas);
+		struct bin *other = arena ? &arena->bin[bin->cls] : NULL;
+		unsigned count;
+		void **full;
+
+		if (!other || !load_relaxed(&other->depot_count) || !lock_try(&other->lock))
+			continue;
+		full = other->depot ? depot_pop(other, &count) : NULL;
+		if (full)
+			empty_push(other, magazine);
+		lock_give(&other->lock);
+		if (full)
+			return full + count;
+	}
+	return NULL;
+}
+
+/* A fresh slab becomes the current one of a bin that has run out. */
+static bool bin_grow(struct bin *bin)
+{
+	struct slab *slab = ash_slab_new(bin->cls, bin->arena);
+
+	if (!slab)
+		return false;
+	bin_lock(bin);
+	bin->slabs++;
+	if (bin->current && bin->current->nfree) {
+		/* Someone else was first: keep theirs, use this one next. */
+		bin->empty_slabs++;
+		slab_link(bin, slab, SLAB_LISTS - 1);
+	} else {
+		if (bin->current)
+			bin->current->list = SLAB_FULL;
+		slab->list = SLAB_CURRENT;
+		bin->current = slab;
+	}
+	lock_give(&bin->lock);
+	return true;
+}
+
+void **ash_bin_refill(struct bin *bin, void **magazine, unsigned want)
+{
+	unsigned n;
+
+	do {
+		void **full;
+
+		bin_lock(bin);
+		if (bin->depot) {
+			full = depot_pop(bin, &n);
+			empty_push(bin, magazine);
+			lock_give(&bin->lock);
+			return full + n;
+		}
+		n = bin_take_locked(bin, magazine + 1 + want, want);
+		lock_give(&bin->lock);
+		if (n)
+			break;
+		full = refill_from_sibling(bin, magazine);
+		if (full)
+			return full;
+	} while (bin_grow(bin));
+	if (n < want)
+		memmove(magazine + 1, magazine + 1 + want - n, n * sizeof(*magazine));
+	return n ? magazine + n : NULL;
+}
+
+/* Up to n objects off the depot's top magazine; an emptied one is kept for exchange. */
+static unsigned depot_take_few(struct bin *bin, void **dst, unsigned n)
+{
+	unsigned count = (unsigned)(uintptr_t)bin->depot[MAGAZINE_COUNT], k = n < count ? n : count;
+
+	memcpy(dst, bin->depot + 1 + count - k, k * sizeof(*dst));
+	if (k == count) {
+		void **magazine = depot_pop(bin, &count);
+
+		empty_push(bin, magazine);
+		return k;
+	}
+	bin->depot[MAGAZINE_COUNT] = (void *)(uintptr_t)(count - k);
+	depot_count(bin, 0, k);
+	return k;
+}
+
+unsigned ash_bin_take(struct bin *bin, void **dst, unsigned n)
+{
+	unsigned k;
+
+	do {
+		bin_lock(bin);
+		k = bin->depot ? depot_take_few(bin, dst, n) : bin_take_locked(bin, dst + n, n);
+		lock_give(&bin->lock);
+	} while (!k && bin_grow(bin));
+	if (k < n && k && dst[0] != dst[n - k])
+		memmove(dst, dst + n - k, k * sizeof(*dst));
+	return k;
+}
+
+/* ---- give */
+
+void **ash_bin_give(struct bin *bin, void **magazine)
+{
+	unsigned count = ash_size_class[bin->cls].magazine;
+	void **empty;
+
+	if (!depot_has_room(count * bin_object_size(bin)))
+		return NULL;
+	bin_lock(bin);
+	empty = empty_pop(bin);
+	if (likely(empty)) {
+		depot_push(bin, magazine, count);
+		lock_give(&bin->lock);
+		return empty;
+	}
+	lock_give(&bin->lock);
+	empty = ash_magazine_new(bin->cls);
+	if (!empty)
+		return NULL;
+	bin_lock(bin);
+	depot_push(bin, magazine, count);
+	lock_give(&bin->lock);
+	return empty;
+}
+
+void ash_bin_give_empty(struct bin *bin, void **magazine)
+{
+	bin_lock(bin);
+	empty_push(bin, magazine);
+	lock_give(&bin->lock);
+}
+
+/* True when the n objects found room in the depot's top magazine. */
+static bool depot_join(struct bin *bin, void **objects, unsigned n)
+{
+	unsigned capacity = ash_size_class[bin->cls].magazine, count;
+
+	if (!bin->depot)
+		return false;
+	count = (unsigned)(uintptr_t)bin->depot[MAGAZINE_COUNT];
+	if (count + n > capacity)
+		return false;
+	memcpy(bin->depot + 1 + count, objects, n * sizeof(*objects));
+	bin->depot[MAGAZINE_COUNT] = (void *)(uintptr_t)(count + n);
+	depot_count(bin, n, 0);
+	return true;
+}
+
+void ash_bin_give_few(struct bin *bin, void **objects, unsigned n)
+{
+	void **fresh = NULL;
+	bool joined = false;
+
+	if (n <= ash_size_class[bin->cls].magazine && depot_has_room(n * bin_object_size(bin))) {
+		bin_lock(bin);
+		joined = depot_join(bin, objects, n);
+		if (!joined && (fresh = empty_pop(bin))) {
+			memcpy(fresh + 1, objects, n * sizeof(*objects));
+			depot_push(bin, fresh, n);
+			joined = true;
+		}
+		lock_give(&bin->lock);
+	}
+	if (!joined)
+		ash_bin_flush("free", objects, n);
+}
+
+/* ---- flush */
+
+static struct slab *slab_of(const char *call, const void *p)
+{
+	struct region *region = ash_region_of(p);
+	struct span *span = region ? region_span(region, p) : NULL;
+
+	if (unlikely(!span || span->kind != SPAN_SLAB))
+		ash_misuse_pointer(call, p);
+	return (struct slab *)span;
+}
+
+/* The slabs that a flush emptied leave their bins under the lock and end outside it. */
+struct flush {
+	struct bin *bin; /* whose lock is held, or NULL */
+	struct slab *slab;
+	unsigned nleaving;
+	struct slab *leaving[LEAVING_MAX];
+};
+
+static void flush_unlock(struct flush *flush)
+{
+	if (flush->bin)
+		lock_give(&flush->bin->lock);
+	flush->bin = NULL;
+	for (unsigned i = 0; i < flush->nleaving; i++)
+		ash_slab_delete(flush->leaving[i]);
+	flush->nleaving = 0;
+}
+
+static void flush_settle(struct flush *flush)
+{
+	if (flush->slab && slab_settle(flush->bin, flush->slab))
+		flush->leaving[flush->nleaving++] = flush->slab;
+	flush->slab = NULL;
+}
+
+static void flush_enter(struct flush *flush, struct slab *slab)
+{
+	struct bin *bin = &ash_arena_get(slab->span.arena)->bin[slab->span.cls];
+
+	flush_settle(flush);
+	if (bin != flush->bin || flush->nleaving == LEAVING_MAX) {
+		flush_unlock(flush);
+		bin_lock(bin);
+		flush->bin = bin;
+	}
+	flush->slab = slab;
+}
+
+/* Returns objects[0 ... k - 1], all from one granule, to flush->slab; returns k. */
+static unsigned flush_granule(struct flush *flush, const char *call, void **objects, unsigned n)
+{
+	struct slab *slab = flush->slab;
+	size_t size = ash_size_class[slab->span.cls].size, recip = slab->recip;
+	uintptr_t base = slab->span.base, granule = (uintptr_t)*objects >> GRANULE_SHIFT;
+	unsigned i = 0, lowest = slab->hint;
+
+	do {
+		size_t offset = (uintptr_t)objects[i] - base, slot = (offset * recip) >> 32;
+		uint64_t *word = &slab->map[slot / 64], bit = (uint64_t)1 << (slot % 64);
+
+		if (unlikely(slot * size != offset || slot >= slab->slots))
+			ash_misuse_pointer(call, objects[i]);
+		if (unlikely(*word & bit))
+			ash_misuse_double_free(call, objects[i]);
+		*word |= bit;
+		if (slot / 64 < lowest)
+			lowest = (unsigned)(slot / 64);
+	} while (++i < n && (uintptr_t)objects[i] >> GRANULE_SHIFT == granule);
+	slab->nfree = (uint16_t)(slab->nfree + i);
+	slab->hint = (uint16_t)lowest;
+	count_sub(&flush->bin->out, i);
+	return i;
+}
+
+void ash_bin_flush(const char *call, void **objects, unsigned n)
+{
+	struct flush flush = {0};
+
+	for (unsigned i = 0; i < n;) {
+		struct slab *slab = slab_of(call, objects[i]);
+
+		if (slab != flush.slab)
+			flush_enter(&flush, slab);
+		i += flush_granule(&flush, call, objects + i, n - i);
+	}
+	flush_settle(&flush);
+	flush_unlock(&flush);
+}
+
+void ash_bin_verify(void **objects, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		const struct slab *slab = slab_of("free", objects[i]);
+		size_t offset = (uintptr_t)objects[i] - slab->span.base;
+		uint32_t slot = slab_slot(slab, offset);
+
+		if (!slab_slot_right(slab, slot, offset))
+			ash_misuse_pointer("free", objects[i]);
+		/* Racy, but the bit of an object in use does not change. */
+		if (load_relaxed(&slab->map[slot / 64]) >> (slot % 64) & 1)
+			ash_misuse_double_free("free", objects[i]);
+	}
+}
+
+/* ---- reap */
+
+/* Takes the n top magazines off the depot, linked; lock held. */
+static void **depot_cut(struct bin *bin, unsigned n)
+{
+	void **cut = NULL;
+
+	while (n-- && bin->depot) {
+		unsigned count;
+		void **magazine = depot_pop(bin, &count);
+
+		magazine[MAGAZINE_LINK] = cut;
+		cut = magazine;
+	}
+	return cut;
+}
+
+void ash_bin_reap(struct bin *bin, bool all)
+{
+	void **cut, **spare;
+
+	if (!load_relaxed(&bin->depot_count) && !load_relaxed(&bin->empty_count))
+		return;
+	lock_take(&bin->lock);
+	cut = depot_cut(bin, all ? bin->depot_count : bin->depot_low);
+	bin->depot_low = bin->depot_count;
+	/* What the depot could be filled with again, and no more. */
+	spare = bin->empty_count > bin->depot_count + 2 ? empty_pop(bin) : NULL;
+	lock_give(&bin->lock);
+	if (spare)
+		ash_magazine_delete(spare, true);
+	while (cut) {
+		void **next = cut[MAGAZINE_LINK];
+
+		ash_bin_flush("free", cut + 1, (unsigned)(uintptr_t)cut[MAGAZINE_COUNT]);
+		ash_magazine_delete(cut, true);
+		cut = next;
+	}
+}
+
+/* ---- fork and checks */
+
+static unsigned slab_count_free(const struct slab *slab)
+{
+	unsigned n = 0;
+
+	for (unsigned w = 0; w < slab_words(slab); w++)
+		n += (unsigned)__builtin_popcountll(slab->map[w]);
+	return n;
+}
+
+typedef void slab_fn(struct bin *bin, struct slab *slab);
+
+/* All slabs of the bin, by the span tables: also those on no list. */
+static void each_slab(struct bin *bin, slab_fn *fn)
+{
+	for (unsigned i = 0; i < load_acquire(&ash_region_count); i++) {
+		struct region *region = ash_regions[i];
+		size_t n = load_acquire(&region->committed);
+
+		for (size_t g = 0; g < n; g++) {
+			struct span *span = load_acquire(&region->span[g]);
+
+			if (span && span->kind == SPAN_SLAB && span->cls == bin->cls && span->arena == bin->arena &&
+			    region_granule(region, span->base) == g)
+				fn(bin, (struct slab *)span);
+		}
+	}
+}
+
+static void slab_repair(struct bin *bin, struct slab *slab)
+{
+	slab->nfree = (uint16_t)slab_count_free(slab);
+	slab->hint = 0;
+	slab->list = SLAB_FULL;
+	bin->slabs++;
+	bin->out += (size_t)(slab->slots - slab->nfree);
+	bin->empty_slabs += slab->nfree == slab->slots;
+	if (slab->nfree)
+		slab_link(bin, slab, slab_occupancy(slab));
+}
+
+void ash_bin_repair(struct bin *bin)
+{
+	if (!lock_is_held(&bin->lock))
+		return;
+	memset(bin->list, 0, sizeof(bin->list));
+	bin->current = NULL;
+	bin->slabs = bin->empty_slabs = 0;
+	bin->out = 0;
+	each_slab(bin, slab_repair);
+	/* Magazines that were changing hands are lost with what they held. */
+	bin->depot = bin->empty = NULL;
+	bin->depot_count = bin->depot_low = bin->empty_count = 0;
+	bin->depot_objects = 0;
+	lock_init(&bin->lock, LOCK_BIN);
+}
+
+struct bin_truth {
+	size_t out, slabs;
+	int broken;
+};
+
+static struct bin_truth truth; /* lock of the bin under check; one check at a time */
+
+static void slab_check(struct bin *bin, struct slab *slab)
+{
+	unsigned nfree = slab_count_free(slab);
+	bool listed = slab->list < SLAB_LISTS;
+
+	if (slab->list == SLAB_LEAVING)
+		return;
+	truth.slabs++;
+	truth.out += (size_t)(slab->slots - nfree);
+	if (nfree != slab->nfree) {
+		ash_message("slab %p: nfree is %u, its bitmap says %u", (void *)slab->span.base, slab->nfree, nfree);
+		truth.broken++;
+	}
+	if (listed != (nfree != 0 && slab != bin->current)) {
+		ash_message("slab %p: %u free objects, on list %u", (void *)slab->span.base, nfree, slab->list);
+		truth.broken++;
+	}
+}
+
+static size_t depot_truth(const struct bin *bin, size_t *magazines)
+{
+	size_t objects = 0;
+
+	*magazines = 0;
+	for (void **m = bin->depot; m; m = m[MAGAZINE_LINK]) {
+		objects += (uintptr_t)m[MAGAZINE_COUNT];
+		++*magazines;
+	}
+	return objects;
+}
+
+int ash_bin_check(struct bin *bin)
+{
+	size_t objects, magazines;
+
+	lock_take(&bin->lock);
+	truth = (struct bin_truth){0};
+	each_slab(bin, slab_check);
+	objects = depot_truth(bin, &magazines);
+	if (truth.out != bin->out || truth.slabs != bin->slabs) {
+		ash_message("bin of %zu bytes: %zu objects out of %u slabs, its slabs say %zu out of %zu", bin_object_size(bin), bin->out,
+			    bin->slabs, truth.out, truth.slabs);
+		truth.broken++;
+	}
+	if (objects != bin->depot_objects || magazines != bin->depot_count) {
+		ash_message("bin of %zu bytes: %zu objects in %u depot magazines, the depot says %zu in %zu", bin_object_size(bin),
+			    bin->depot_objects, bin->depot_count, objects, magazines);
+		truth.broken++;
+	}
+	lock_give(&bin->lock);
+	return truth.broken;
+}

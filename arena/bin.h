@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * bin — in an arena: the slabs of one size class, and a depot of full magazines.
+ *
+ * Takes slabs from the pool, hands objects out by the magazine. Any thread may
+ * call; every function takes and gives bin->lock (rank BIN), and makes and ends
+ * slabs, which may call the system, outside it.
+ *
+ *   objects handed out = sum over slabs of (slots - nfree)
+ *   a slab is on exactly one list: one of `list`, the current one, or none (full)
+ *   the depot is a stack; each of its magazines holds 1 to capacity objects
+ */
+#ifndef ASH_ARENA_BIN_H
+#define ASH_ARENA_BIN_H
+
+#include "arena/magazine.h"
+#include "arena/slab.h"
+#include "base/lock.h"
+
+struct bin {
+	struct lock lock;
+	uint16_t cls;                   /* const */
+	uint16_t arena;                 /* const: index */
+	uint32_t depot_count;           /* lock, racy readers: magazines in the depot */
+	uint32_t depot_low;             /* lock: the fewest since the last reap */
+	uint32_t empty_count;           /* lock: empty magazines */
+	uint32_t empty_slabs;           /* lock: slabs on a list without an object in use */
+	uint32_t slabs;                 /* lock, racy readers */
+	size_t out;                     /* lock, racy readers: objects handed out by slabs */
+	size_t depot_objects;           /* lock, racy readers */
+	void **depot;                   /* lock: base of the top magazine */
+	void **empty;                   /* lock: bases of empty magazines, linked through slot 1 */
+	struct slab *current;           /* lock: filled from first */
+	struct slab *list[SLAB_LISTS];  /* lock: by occupancy, fullest first */
+};
+
+struct arena {
+	struct bin bin[SIZE_CLASS_COUNT];
+	unsigned index; /* const */
+};
+
+void ash_bin_init(struct bin *bin, unsigned cls, unsigned arena);
+
+/* Exchanges an empty large magazine for one with objects, from a depot or from
+ * slabs (at most `want` then). Returns its head, NULL when memory is out (the
+ * empty one is still the caller's). */
+void **ash_bin_refill(struct bin *bin, void **magazine, unsigned want);
+
+/* Up to n objects into dst, the one to use first last. Returns how many, 0: memory is out. */
+unsigned ash_bin_take(struct bin *bin, void **dst, unsigned n);
+
+/* A full large magazine goes to the depot. Returns an empty one, or NULL where
+ * the depots hold enough: then the caller flushes it. */
+void **ash_bin_give(struct bin *bin, void **magazine);
+
+/* n objects join the depot's top magazine or go back to their slabs. */
+void ash_bin_give_few(struct bin *bin, void **objects, unsigned n);
+
+/* Empty large magazines for later exchange. */
+void ash_bin_give_empty(struct bin *bin, void **magazine);
+
+/* n objects of one class go back to their slabs, whichever bins these belong to.
+ * A pointer that is no object in use stops the program: `call` met it. */
+void ash_bin_flush(const char *call, void **objects, unsigned n);
+
+/* Stops the program when one of n objects is not an object in use. */
+void ash_bin_verify(void **objects, unsigned n);
+
+/* Flushes the magazines that no one needed since the last reap (all: every one). */
+void ash_bin_reap(struct bin *bin, bool all);
+
+/* Child without fork handlers, alone: makes a bin whose holder is gone true to
+ * its slabs' bitmaps, and frees its lock. */
+void ash_bin_repair(struct bin *bin);
+
+/* Number of broken invariants, each told. Takes the lock. */
+int ash_bin_check(struct bin *bin);
+
+/* Bytes of free objects in all depots. */
+HIDDEN extern size_t ash_depot_bytes;
+
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+#include "arena/region.h"
+
+#include "arena/pagemap.h"
+#include "base/atomic.h"
+#include "base/bitmap.h"
+#include "base/fatal.h"
+#include "base/meta.h"
+#include "base/os.h"
+
+/* Regions begin at multiples of 1 GiB where possible: one table entry finds them. */
+#define SLOT_SHIFT 30
+#define SLOT_BYTES ((size_t)1 << SLOT_SHIFT)
+#define VA_BITS_MAX 48
+#define SLOTS ((size_t)1 << (VA_BITS_MAX - SLOT_SHIFT))
+
+/* Tables become accessible in steps of 64 KiB: the largest OS page. */
+#define TABLE_STEP ((size_t)64 << 10)
+
+const struct page_source ash_system_pages = {
+	.reserve = ash_os_reserve,
+	.reserve_at = ash_os_reserve_at,
+	.unmap = ash_os_unmap,
+	.commit = ash_os_commit,
+};
+
+struct region *ash_regions[REGIONS_MAX];
+unsigned ash_region_count;
+
+static uint16_t region_of_slot[SLOTS]; /* index + 1, 0 for none; atomic */
+static bool unaligned_regions;         /* some region is not found by its slot; atomic */
+
+/* `size` bytes whose address is a multiple of SLOT_BYTES. */
+static uintptr_t reserve_aligned(const struct page_source *source, size_t size)
+{
+	uintptr_t p = (uintptr_t)source->reserve(size + SLOT_BYTES), base = round_up(p, SLOT_BYTES);
+
+	if (!p)
+		return 0;
+	if (base > p)
+		source->unmap((void *)p, base - p);
+	source->unmap((void *)(base + size), p + SLOT_BYTES - base);
+	return base;
+}
+
+/* Where address space is limited, at the next multiple of SLOT_BYTES that we have not used: costs `size` alone. */
+static uintptr_t reserve_exact(const struct page_source *source, size_t size)
+{
+	uintptr_t quarter = (uintptr_t)1 << (ash_os_va_bits() - 2), drawn = ash_os_random() % 1024;
+	uintptr_t base = (uintptr_t)source->reserve_at(quarter + (drawn + ash_region_count + 1) * SLOT_BYTES, size);
+
+	if (!base)
+		base = round_up((uintptr_t)source->reserve(size + GRANULE), GRANULE);
+	return base;
+}
+
+static uintptr_t region_reserve(const struct page_source *source, size_t want, size_t least, size_t *granules)
+{
+	bool limited = ash_os_address_limit() != SIZE_MAX;
+	uintptr_t base = 0;
+
+	for (; want >= least; want = want == least ? 0 : size_max(want / 2, least)) {
+		*granules = want;
+		if (!limited && (want << GRANULE_SHIFT) >= SLOT_BYTES)
+			base = reserve_aligned(source, want << GRANULE_SHIFT);
+		if (!base)
+			base = reserve_exact(source, want << GRANULE_SHIFT);
+		if (base)
+			break;
+	}
+	return base;
+}
+
+static void region_publish(struct region *region)
+{
+	uintptr_t end = region->base + (region->granules << GRANULE_SHIFT);
+
+	region->index = ash_region_count;
+	store_release(&ash_regions[region->index], region);
+	if (region->base % SLOT_BYTES || end >> SLOT_SHIFT >= SLOTS) {
+		store_relaxed(&unaligned_regions, true);
+	} else {
+		for (uintptr_t p = region->base; p < end; p += SLOT_BYTES)
+			store_release(&region_of_slot[p >> SLOT_SHIFT], (uint16_t)(region->index + 1));
+	}
+	store_release(&ash_region_count, region->index + 1);
+}
+
+/* The four tables behind each other, each from a page of its own. */
+static bool region_tables(struct region *region, const struct page_source *source)
+{
+	size_t words = round_up(region->granules, 64) / 8;
+	size_t sizes[] = {words, words, region->granules * sizeof(uint32_t), region->granules * sizeof(struct span *)};
+	uintptr_t at[4], total = 0, base;
+
+	for (int i = 0; i < 4; i++) {
+		at[i] = total;
+		total += round_up(sizes[i], ash_page_size);
+	}
+	base = (uintptr_t)source->reserve(total);
+	if (!base)
+		return false;
+	ash_os_no_huge((void *)base, total);
+	region->free = (uint64_t *)(base + at[0]);
+	region->touched = (uint64_t *)(base + at[1]);
+	region->tick = (uint32_t *)(base + at[2]);
+	region->span = (struct span **)(base + at[3]);
+	region->tables_end = base + total;
+	return true;
+}
+
+struct region *ash_region_new(const struct page_source *source, size_t want, size_t least)
+{
+	struct region *region;
+
+	if (ash_region_count == REGIONS_MAX)
+		return NULL;
+	region = ash_meta_alloc(&ash_meta_descriptors, sizeof(*region), CACHE_LINE);
+	if (!region)
+		return NULL;
+	region->base = region_reserve(source, want, least, &region->granules);
+	if (!region->base)
+		return NULL;
+	if (!region_tables(region, source)) {
+		source->unmap((void *)region->base, region->granules << GRANULE_SHIFT);
+		return NULL;
+	}
+	region_publish(region);
+	return region;
+}
+
+/* A table of `width` bytes a granule grows from `from` to `upto` granules; `next` begins the table after it. */
+static bool table_commit(const struct page_source *source, void *table, size_t width, size_t from, size_t upto, uintptr_t next)
+{
+	uintptr_t begin = (uintptr_t)table, end = size_min(round_up(begin + upto * width / 8, TABLE_STEP), next);
+	uintptr_t done = from ? size_min(round_up(begin + from * width / 8, TABLE_STEP), next) : begin;
+
+	return end <= done || source->commit((void *)done, end - done);
+}
+
+bool ash_region_commit(struct region *region, const struct page_source *source, size_t upto)
+{
+	size_t from = region->committed;
+	uintptr_t base = region_address(region, from), size = (upto - from) << GRANULE_SHIFT;
+	size_t bits_upto = round_up(upto, 64), bits_from = round_up(from, 64);
+
+	if (!ash_pagemap_cover(base, size) ||
+	    !table_commit(source, region->free, 1, bits_from, bits_upto, (uintptr_t)region->touched) ||
+	    !table_commit(source, region->touched, 1, bits_from, bits_upto, (uintptr_t)region->tick) ||
+	    !table_commit(source, region->tick, 8 * sizeof(uint32_t), from, upto, (uintptr_t)region->span) ||
+	    !table_commit(source, region->span, 8 * sizeof(struct span *), from, upto, region->tables_end) ||
+	    !source->commit((void *)base, size))
+		return false;
+	bitmap_set(region->free, from, upto - from);
+	store_release(&region->committed, upto);
+	return true;
+}
+
+size_t ash_region_find(const struct region *region, size_t n, size_t align)
+{
+	size_t origin = region->base >> GRANULE_SHIFT, len;
+
+	for (size_t g = region->first_free; g < region->committed; g += len) {
+		size_t fit;
+
+		g = bitmap_run(region->free, g, region->committed, &len);
+		fit = round_up(origin + g, align) - origin;
+		if (len >= n && fit - g <= len - n)
+			return fit;
+	}
+	return SIZE_MAX;
+}
+
+struct region *ash_region_of(const void *p)
+{
+	uintptr_t slot = (uintptr_t)p >> SLOT_SHIFT;
+	unsigned index = slot < SLOTS ? load_acquire(&region_of_slot[slot]) : 0;
+	unsigned count;
+
+	if (index) {
+		struct region *region = ash_regions[index - 1];
+
+		if ((uintptr_t)p - region->base < region->granules << GRANULE_SHIFT)
+			return region;
+	}
+	count = load_relaxed(&unaligned_regions) ? load_acquire(&ash_region_count) : 0;
+	for (unsigned i = 0; i < count; i++) {
+		struct region *region = load_acquire(&ash_regions[i]);
+
+		if ((uintptr_t)p - region->base < region->granules << GRANULE_SHIFT)
+			return region;
+	}
+	return NULL;
+}

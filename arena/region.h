@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * region — a contiguous reservation of address space and its granules.
+ *
+ * Belongs to one pool, is never given back. Committed from its start upwards,
+ * so it costs two mappings. Its tables are reserved with it and become
+ * accessible as it is committed.
+ *
+ *   a granule is in use (free = 0) or free (free = 1) or being purged (free = 0, no span)
+ *   touched = 0 means: reads as zeros, no memory behind it
+ *   dirty granules = free and touched
+ */
+#ifndef ASH_ARENA_REGION_H
+#define ASH_ARENA_REGION_H
+
+#include "arena/size_class.h"
+#include "arena/span.h"
+
+/* Where address space, memory and its return come from; tests bring their own. */
+struct page_source {
+	void *(*reserve)(size_t size);
+	void *(*reserve_at)(uintptr_t hint, size_t size);
+	void (*unmap)(void *p, size_t size);
+	bool (*commit)(void *p, size_t size);
+};
+
+HIDDEN extern const struct page_source ash_system_pages;
+
+struct region {
+	uintptr_t base;       /* const: first byte, a multiple of a granule */
+	size_t granules;      /* const: length */
+	size_t committed;     /* pool lock: granules from the start that are accessible */
+	size_t first_free;    /* pool lock: no granule below it is free */
+	uint64_t *free;       /* pool lock: bitmap */
+	uint64_t *touched;    /* pool lock, racy readers that own the granule: bitmap */
+	uint32_t *tick;       /* pool lock: when a dirty granule was freed */
+	struct span **span;   /* pool lock writes, readers hold an object in it */
+	uintptr_t tables_end; /* const: the tables' reservation ends here */
+	unsigned index;       /* const: in the list of all regions */
+};
+
+/* All regions of the process. At most REGIONS_MAX, read without a lock. */
+#define REGIONS_MAX 4096
+HIDDEN extern struct region *ash_regions[REGIONS_MAX];
+HIDDEN extern unsigned ash_region_count; /* atomic: release by ash_region_new */
+
+/* A region of at least `least` granules and, where address space allows, of
+ * `want`. NULL when refused. Pool lock held. */
+struct region *ash_region_new(const struct page_source *source, size_t want, size_t least);
+
+/* Makes granules [committed, upto) accessible and free. Pool lock held. */
+bool ash_region_commit(struct region *region, const struct page_source *source, size_t upto);
+
+/* The first fit of n free granules whose address is a multiple of `align`
+ * granules (a power of two); SIZE_MAX when there is none. Pool lock held. */
+size_t ash_region_find(const struct region *region, size_t n, size_t align);
+
+/* The region that holds p, NULL for foreign pointers. Any thread, no lock. */
+struct region *ash_region_of(const void *p);
+
+/* The span that holds p or begins at its granule, NULL for foreign and free memory. */
+static inline struct span *region_span(const struct region *region, const void *p)
+{
+	size_t g = ((uintptr_t)p - region->base) >> GRANULE_SHIFT;
+
+	return g < __atomic_load_n(&region->committed, __ATOMIC_ACQUIRE) ? __atomic_load_n(&region->span[g], __ATOMIC_ACQUIRE) : NULL;
+}
+
+static inline size_t region_granule(const struct region *region, uintptr_t p)
+{
+	return (p - region->base) >> GRANULE_SHIFT;
+}
+
+static inline uintptr_t region_address(const struct region *region, size_t g)
+{
+	return region->base + (g << GRANULE_SHIFT);
+}
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+#include "arena/slab.h"
+
+#include <string.h>
+
+#include "arena/pagemap.h"
+#include "arena/pool.h"
+#include "base/fatal.h"
+#include "base/options.h"
+#include "base/os.h"
+
+static size_t slab_descriptor_bytes(unsigned cls)
+{
+	return sizeof(struct slab) + (ash_size_class[cls].slots + 63u) / 64 * sizeof(uint64_t);
+}
+
+/* A part is an OS page, or what makes 64 of them cover the slab. */
+static unsigned slab_touch_shift(size_t bytes)
+{
+	unsigned shift = log2_floor(ash_page_size);
+
+	while ((size_t)64 << shift < bytes)
+		shift++;
+	return shift;
+}
+
+static void slab_touch(struct slab *slab, size_t begin, size_t end)
+{
+	size_t first = begin >> slab->touch_shift, last = (end - 1) >> slab->touch_shift;
+
+	slab->touched |= ((last - first == 63 ? 0 : (uint64_t)1 << (last - first + 1)) - 1) << first;
+}
+
+static void slab_free_all(struct slab *slab)
+{
+	unsigned words = slab_words(slab), rest = slab->slots % 64;
+
+	memset(slab->map, 0xff, words * sizeof(*slab->map));
+	if (rest)
+		slab->map[words - 1] = ((uint64_t)1 << rest) - 1;
+	slab->nfree = slab->slots;
+}
+
+/* What the granules hold from earlier use counts as touched. */
+static void slab_inherit(struct slab *slab)
+{
+	for (size_t g = 0; g < slab->span.granules; g++) {
+		if (ash_pool_touched(&slab->span, g))
+			slab_touch(slab, g << GRANULE_SHIFT, (g + 1) << GRANULE_SHIFT);
+	}
+}
+
+static COLD void slab_fill(struct slab *slab)
+{
+	size_t bytes = slab->span.granules * GRANULE;
+
+	memset((void *)slab->span.base, ASH_FREED_BYTE, bytes);
+	slab_touch(slab, 0, bytes);
+}
+
+struct slab *ash_slab_new(unsigned cls, unsigned arena)
+{
+	const struct size_class *c = &ash_size_class[cls];
+	struct slab *slab = (struct slab *)ash_pool_take(&ash_pool, c->granules, 1, slab_descriptor_bytes(cls));
+
+	if (!slab)
+		return NULL;
+	slab->span.cls = (uint8_t)cls;
+	slab->span.arena = (uint16_t)arena;
+	slab->recip = c->recip;
+	slab->slots = c->slots;
+	slab->list = SLAB_FULL;
+	slab->touch_shift = (uint8_t)slab_touch_shift(c->granules * GRANULE);
+	slab_free_all(slab);
+	if (unlikely(ash_options.check == CHECK_FULL))
+		slab_fill(slab);
+	else
+		slab_inherit(slab);
+	store_release(&slab->span.kind, SPAN_SLAB);
+	ash_pool_publish(&slab->span, c->granules, true);
+	ash_pagemap_set(slab->span.base, c->granules, cls);
+	return slab;
+}
+
+/* One bit a granule: was anything in it handed out? */
+static uint64_t slab_used_granules(const struct slab *slab)
+{
+	unsigned parts = 1u << (GRANULE_SHIFT - slab->touch_shift);
+	uint64_t mask = parts >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << parts) - 1, used = 0;
+
+	for (unsigned g = 0; g < slab->span.granules; g++) {
+		if (slab->touched >> (g * parts) & mask)
+			used |= (uint64_t)1 << g;
+	}
+	return used;
+}
+
+void ash_slab_delete(struct slab *slab)
+{
+	uint64_t used = slab_used_granules(slab);
+
+	ASSERT(slab->nfree == slab->slots);
+	ash_pagemap_set(slab->span.base, slab->span.granules, 0);
+	ash_pool_publish(&slab->span, slab->span.granules, false);
+	ash_pool_give(&ash_pool, &slab->span, used, slab_descriptor_bytes(slab->span.cls));
+}
+
+/* The free slots of one word, lowest first, into end[-1] ...; returns how many. */
+static inline unsigned word_take(uint64_t *word, uintptr_t base, size_t size, void **end, unsigned n)
+{
+	uint64_t w = *word;
+	unsigned count = (unsigned)__builtin_popcountll(w);
+	void **stop;
+
+	if (count > n)
+		count = n;
+	stop = end - count;
+	do {
+		*--end = (void *)(base + (size_t)__builtin_ctzll(w) * size);
+		w &= w - 1;
+	} while (end != stop);
+	*word = w;
+	return count;
+}
+
+void ash_slab_take(struct slab *slab, void **end, unsigned n)
+{
+	size_t size = ash_size_class[slab->span.cls].size;
+	unsigned word = slab->hint;
+
+	slab->nfree = (uint16_t)(slab->nfree - n);
+	for (;; word++) {
+		unsigned taken;
+
+		if (!slab->map[word])
+			continue;
+		taken = word_take(&slab->map[word], slab->span.base + (size_t)word * 64 * size, size, end, n);
+		slab_touch(slab, (uintptr_t)end[-1] - slab->span.base, (uintptr_t)end[-(int)taken] + size - slab->span.base);
+		end -= taken;
+		n -= taken;
+		if (!n)
+			break;
+	}
+	slab->hint = (uint16_t)word;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * lock — a 4-byte futex lock with a rank.
+ *
+ * A thread takes locks in the order of their ranks, lowest first, never two of
+ * one rank except by try_lock and in fork's prepare step. Builds with
+ * -Dassertions=true check that with one thread-local word.
+ *
+ * Spins for a moment, then sleeps: a holder that was preempted is not raced.
+ * A waiter that finds itself in a child process made without fork handlers
+ * (_Fork, raw clone) calls the repair hook first: the holder is not there.
+ */
+#ifndef ASH_BASE_LOCK_H
+#define ASH_BASE_LOCK_H
+
+#include "base/atomic.h"
+#include "base/compiler.h"
+#include "base/fatal.h"
+
+/* The order of all locks; docs/locking.md says what each protects. */
+enum lock_rank {
+	LOCK_INIT,    /* start-up, once */
+	LOCK_CHECK,   /* check:full: objects in quarantine */
+	LOCK_THREADS, /* the list of thread caches */
+	LOCK_ARENAS,  /* arenas coming into being */
+	LOCK_REAP,    /* one reaper at a time */
+	LOCK_BIN,     /* a bin: its slabs and depot */
+	LOCK_POOL,    /* a pool: granules, descriptors */
+	LOCK_META,    /* ashlar's own memory */
+	LOCK_RANKS
+};
+
+struct lock {
+	uint32_t word; /* atomic: 0 free, 1 held, 2 held with sleepers */
+	uint32_t rank; /* const: enum lock_rank */
+};
+
+#define LOCK_INITIALIZER(r) {.word = 0, .rank = (r)}
+
+void ash_lock_wait(struct lock *lock);
+void ash_lock_wake(struct lock *lock);
+
+/* Builds with assertions: notes and checks what this thread holds. */
+void ash_lock_note(const struct lock *lock, bool tried);
+void ash_lock_forget(const struct lock *lock);
+
+/* Called by a waiter in a child whose memory is a copy: repairs what the
+ * threads that are not there had under way. Set once, by alloc. */
+HIDDEN extern void (*ash_lock_repair)(const struct lock *waited_for);
+/* Start-up and the fork handler in the child: this process is known. */
+void ash_lock_process_known(void);
+
+FAST bool lock_try(struct lock *lock)
+{
+	uint32_t expected = 0;
+
+	if (!__atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return false;
+	if (ASHLAR_ASSERTIONS)
+		ash_lock_note(lock, true);
+	return true;
+}
+
+FAST void lock_take(struct lock *lock)
+{
+	uint32_t expected = 0;
+
+	if (unlikely(!__atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
+		ash_lock_wait(lock);
+	if (ASHLAR_ASSERTIONS)
+		ash_lock_note(lock, false);
+}
+
+FAST void lock_give(struct lock *lock)
+{
+	if (ASHLAR_ASSERTIONS)
+		ash_lock_forget(lock);
+	if (unlikely(__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2))
+		ash_lock_wake(lock);
+}
+
+/* fork takes and gives all locks of a rank: outside the rule. */
+static inline void lock_take_for_fork(struct lock *lock)
+{
+	uint32_t expected = 0;
+
+	if (!__atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		ash_lock_wait(lock);
+}
+
+static inline void lock_give_for_fork(struct lock *lock)
+{
+	if (__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2)
+		ash_lock_wake(lock);
+}
+
+static inline bool lock_is_held(const struct lock *lock)
+{
+	return load_relaxed(&lock->word) != 0;
+}
+
+static inline void lock_init(struct lock *lock, enum lock_rank rank)
+{
+	lock->rank = rank;
+	store_relaxed(&lock->word, 0);
+}
+
+#endif

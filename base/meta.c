@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/meta.h"
+
+#include "base/os.h"
+
+/* Address space of one reservation: 64 MiB serve a heap of some 4 GiB. */
+#define META_RESERVE ((size_t)64 << 20)
+/* Where address space is limited: about the metadata of a 64 MiB heap. */
+#define META_RESERVE_LIMITED ((size_t)512 << 10)
+/* Made accessible at a time: one system call for 64 KiB of metadata, 8 MiB of heap. */
+#define META_COMMIT ((size_t)64 << 10)
+
+struct meta ash_meta_descriptors = META_INITIALIZER;
+struct meta ash_meta_magazines = META_INITIALIZER;
+
+/* A new reservation that can hold `size` bytes between two guard pages. */
+static bool meta_reserve(struct meta *meta, size_t size)
+{
+	size_t least = round_up(size + 2 * ash_page_size, ash_page_size);
+	size_t want = ash_os_address_limit() == SIZE_MAX ? META_RESERVE : META_RESERVE_LIMITED;
+	uintptr_t base;
+
+	want = round_up(size_max(want, least), ash_page_size);
+	base = (uintptr_t)ash_os_reserve(want);
+	if (!base) {
+		want = least;
+		base = (uintptr_t)ash_os_reserve(want);
+	}
+	if (!base)
+		return false;
+	ash_os_no_huge((void *)base, want);
+	meta->reserved += want;
+	meta->next = meta->committed = base + ash_page_size;
+	meta->end = base + want;
+	return true;
+}
+
+static bool meta_commit(struct meta *meta, uintptr_t upto)
+{
+	uintptr_t limit = meta->end - ash_page_size;
+	uintptr_t target = size_min(round_up(upto, META_COMMIT), limit);
+
+	if (upto > limit)
+		return false;
+	if (!ash_os_commit((void *)meta->committed, target - meta->committed))
+		return false;
+	meta->committed = target;
+	return true;
+}
+
+static void *meta_bump(struct meta *meta, size_t size, size_t align)
+{
+	uintptr_t p = round_up(meta->next, align);
+
+	if (!meta->end || p + size > meta->end)
+		return NULL;
+	if (p + size > meta->committed && !meta_commit(meta, p + size))
+		return NULL;
+	count_add(&meta->used, p + size - meta->next);
+	meta->next = p + size;
+	return (void *)p;
+}
+
+void *ash_meta_alloc(struct meta *meta, size_t size, size_t align)
+{
+	void *p;
+
+	ASSERT(is_power_of_two(align) && align <= ash_page_size);
+	lock_take(&meta->lock);
+	p = meta_bump(meta, size, align);
+	if (!p && meta_reserve(meta, size + align))
+		p = meta_bump(meta, size, align);
+	lock_give(&meta->lock);
+	return p;
+}
+
+void ash_meta_fork_prepare(void)
+{
+	lock_take_for_fork(&ash_meta_descriptors.lock);
+	lock_take_for_fork(&ash_meta_magazines.lock);
+}
+
+void ash_meta_fork_done(void)
+{
+	lock_give_for_fork(&ash_meta_magazines.lock);
+	lock_give_for_fork(&ash_meta_descriptors.lock);
+}
+
+void ash_meta_repair(void)
+{
+	lock_init(&ash_meta_descriptors.lock, LOCK_META);
+	lock_init(&ash_meta_magazines.lock, LOCK_META);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * meta — memory for ashlar's own structures.
+ *
+ * A bump allocator over reservations of its own, apart from the program's
+ * memory and with inaccessible pages around each. Nothing is ever freed here:
+ * its users keep free lists, so every address it gave out stays readable for
+ * the life of the process (what racy readers rest on).
+ * Any thread may call; takes meta->lock (rank META).
+ *
+ *   base < next <= committed < end
+ */
+#ifndef ASH_BASE_META_H
+#define ASH_BASE_META_H
+
+#include "base/lock.h"
+
+struct meta {
+	struct lock lock;
+	uintptr_t next;      /* lock: the first byte not given out */
+	uintptr_t committed; /* lock: the first byte not accessible */
+	uintptr_t end;       /* lock: the end of this reservation */
+	size_t used;         /* lock, racy readers: bytes given out */
+	size_t reserved;     /* lock, racy readers: address space taken */
+};
+
+#define META_INITIALIZER {.lock = LOCK_INITIALIZER(LOCK_META)}
+
+/* Descriptors, and magazines: apart, so that a stray write into one does not meet the other. */
+HIDDEN extern struct meta ash_meta_descriptors, ash_meta_magazines;
+
+/* `size` bytes of zeros at a multiple of `align` (a power of two up to the OS
+ * page). NULL when the system has no more. */
+void *ash_meta_alloc(struct meta *meta, size_t size, size_t align);
+
+/* fork: ashlar's memory stays locked meanwhile. */
+void ash_meta_fork_prepare(void);
+void ash_meta_fork_done(void);
+/* Child without fork handlers: gives the locks of threads that are not there.
+ * What a bump had begun is lost, no more. */
+void ash_meta_repair(void);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * os — the one header that knows the system: every system call is made here.
+ *
+ * All functions keep errno. Sizes and addresses are multiples of the OS page
+ * (ash_page_size) unless said otherwise. Any thread may call; none waits for a
+ * lock of ours. A refusal (seccomp, limits, old kernels) is an ordinary result.
+ */
+#ifndef ASH_BASE_OS_H
+#define ASH_BASE_OS_H
+
+#include "base/compiler.h"
+
+/* The OS page in bytes, read from the auxiliary vector: 4, 16 or 64 KiB. */
+HIDDEN extern size_t ash_page_size;
+
+/* Reads the page size. Idempotent; the first thing that start-up does. */
+void ash_os_init(void);
+
+/* Address space without access (PROT_NONE, not charged). NULL when refused. */
+void *ash_os_reserve(size_t size);
+/* The same at `hint` or not at all. */
+void *ash_os_reserve_at(uintptr_t hint, size_t size);
+/* Readable zeros that are not charged (PROT_READ): for sparse tables. */
+void *ash_os_reserve_zeros(size_t size);
+/* Makes reserved memory readable and writable (zeros). False when refused. */
+bool ash_os_commit(void *p, size_t size);
+/* Readable and writable zeros at `hint` or not at all. */
+void *ash_os_map_at(uintptr_t hint, size_t size);
+void ash_os_unmap(void *p, size_t size);
+/* No huge pages here: a touched byte costs an OS page, not 2 MiB. */
+void ash_os_no_huge(void *p, size_t size);
+
+struct range {
+	void *base;
+	size_t size;
+};
+
+/* Gives the physical memory of n ranges back: they read as zeros afterwards.
+ * Adds the number of system calls to *calls. False when the system refused a
+ * range; those before it were given back. */
+bool ash_os_purge(const struct range *ranges, unsigned n, size_t *calls);
+
+/* Milliseconds of a coarse monotonic clock (6 ns a call; steps of 1-10 ms). */
+uint64_t ash_os_now_ms(void);
+
+/* Address bits that user space uses here: 47 on x86-64, 39 to 48 on aarch64. */
+unsigned ash_os_va_bits(void);
+/* Bytes that RLIMIT_AS leaves to the process, SIZE_MAX where unlimited. */
+size_t ash_os_address_limit(void);
+/* True when the program runs with raised privileges (AT_SECURE). */
+bool ash_os_secure(void);
+/* 64 random bits of this process, from the auxiliary vector. */
+uint64_t ash_os_random(void);
+
+/* Writes all of buf to fd, as far as the system takes it. */
+void ash_os_write(int fd, const void *buf, size_t size);
+/* The target of a symbolic link, terminated; false when there is none. */
+bool ash_os_readlink(const char *path, char *buf, size_t size);
+
+/* Sleeps while *word == value, until a wake. Wakes n sleepers. */
+void ash_os_futex_wait(uint32_t *word, uint32_t value);
+void ash_os_futex_wake(uint32_t *word, int n);
+
+/* Lets another thread run. */
+void ash_os_yield(void);
+
+/* A page that reads 1 in this process and 0 in a child that has a copy of its
+ * memory (MADV_WIPEONFORK): how a child made without fork handlers is known.
+ * NULL where the kernel cannot (before 4.14). */
+uint32_t *ash_os_wiped_in_child(void);
+
+#endif
