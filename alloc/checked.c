@@ -137,9 +137,9 @@ static void *raw_alloc(size_t size, size_t align, bool zero, size_t *usable)
 		*usable = large_usable(size);
 		return p;
 	}
-	if (!ash_bin_take(&ash_arena_current()->bin[cls], &p, 1)) {
+	if (!ash_bin_take(&arena_current()->bin[cls], &p, 1)) {
 		ash_arena_drain();
-		ash_bin_take(&ash_arena_current()->bin[cls], &p, 1);
+		ash_bin_take(&arena_current()->bin[cls], &p, 1);
 	}
 	*usable = ash_size_class[cls].size;
 	return p;

@@ -59,28 +59,46 @@ static COLD void throw_bad_alloc(size_t size)
 	abort();
 }
 
-static void *new_or_null(size_t size, size_t align)
+static void *new_or_throw(size_t size, size_t align)
 {
 	struct request r = {.call = "new", .size = size, .align = align};
 	void *p;
 
-	while (!(p = ash_request(&r))) {
+	while (unlikely(!(p = ash_request(&r)))) {
 		handler_fn handler = new_handler();
 
 		if (!handler)
-			break;
+			throw_bad_alloc(size);
 		handler();
 	}
 	return p;
 }
 
-static void *new_or_throw(size_t size, size_t align)
+/* A new-handler may throw, and what it throws must become NULL: the C++
+ * library's own nothrow operator does that around operator new, which is ours. */
+static COLD void *nothrow_with_handler(size_t size, size_t align)
 {
-	void *p = new_or_null(size, align);
+	void *p = NULL;
 
-	if (unlikely(!p))
-		throw_bad_alloc(size);
+	if (align <= 1) {
+		void *(*new)(size_t, const void *) = (void *(*)(size_t, const void *))late_symbol("_ZnwmRKSt9nothrow_t");
+
+		p = new ? new(size, "") : NULL;
+	} else {
+		void *(*new)(size_t, size_t, const void *) =
+			(void *(*)(size_t, size_t, const void *))late_symbol("_ZnwmSt11align_val_tRKSt9nothrow_t");
+
+		p = new ? new(size, align, "") : NULL;
+	}
 	return p;
+}
+
+static void *new_or_null(size_t size, size_t align)
+{
+	struct request r = {.call = "new", .size = size, .align = align};
+	void *p = ash_request(&r);
+
+	return likely(p || !new_handler()) ? p : nothrow_with_handler(size, align);
 }
 
 void *ash_new_refill(size_t size, unsigned cls, struct tcache *tc)

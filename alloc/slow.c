@@ -41,7 +41,7 @@ static void *small_from_arena(unsigned cls)
 {
 	void *p = NULL;
 
-	return ash_bin_take(&ash_arena_current()->bin[cls], &p, 1) ? p : NULL;
+	return ash_bin_take(&arena_current()->bin[cls], &p, 1) ? p : NULL;
 }
 
 static void *small_alloc(unsigned cls)
@@ -82,20 +82,14 @@ static void *small_request(const struct request *r, unsigned cls)
 
 void *ash_request(const struct request *r)
 {
-	int saved = errno;
 	unsigned cls;
-	void *p;
 
 	if (unlikely(!ash_ready()) && !ash_init())
 		return NULL;
-	if (unlikely(ash_checked)) {
-		p = ash_checked_request(r);
-	} else {
-		cls = ash_size_class_aligned(r->size, r->align);
-		p = cls ? small_request(r, cls) : ash_large_alloc(r->size, r->align, r->zero);
-	}
-	errno = saved;
-	return p;
+	if (unlikely(ash_checked))
+		return ash_checked_request(r);
+	cls = ash_size_class_aligned(r->size, r->align);
+	return cls ? small_request(r, cls) : ash_large_alloc(r->size, r->align, r->zero);
 }
 
 static void *request_or_fail(const char *call, size_t size)
@@ -106,26 +100,17 @@ static void *request_or_fail(const char *call, size_t size)
 	return p ? p : ash_out_of_memory(call, size);
 }
 
-/* The rest of ash_malloc_refill, in a thread that has a cache. */
-static SLOW void *refill(size_t size, unsigned cls, struct tcache *tc)
-{
-	int saved = errno;
-	void *p = ash_tcache_refill(tc, cls);
-
-	if (unlikely(!p))
-		return request_or_fail("malloc", size);
-	errno = saved;
-	return p;
-}
-
 void *ash_malloc_refill(size_t size, unsigned cls, struct tcache *tc)
 {
 	void *p = tcache_swap_pop(tc, cls);
 
 	if (likely(p != NULL))
 		return p;
-	if (likely(tc != &ash_tcache_none))
-		return refill(size, cls, tc);
+	if (likely(tc != &ash_tcache_none)) {
+		p = ash_tcache_refill(tc, cls);
+		if (likely(p != NULL))
+			return p;
+	}
 	return request_or_fail("malloc", size);
 }
 
@@ -157,7 +142,6 @@ static void large_free(const char *call, void *p)
 
 void ash_release(const char *call, void *p, size_t size)
 {
-	int saved = errno;
 	unsigned cls;
 
 	if (!p)
@@ -171,15 +155,6 @@ void ash_release(const char *call, void *p, size_t size)
 		small_free(call, p, cls);
 	else
 		large_free(call, p);
-	errno = saved;
-}
-
-static SLOW void overflow(void *p, unsigned cls, struct tcache *tc)
-{
-	int saved = errno;
-
-	ash_tcache_overflow(tc, cls, p);
-	errno = saved;
 }
 
 void ash_free_overflow(void *p)
@@ -190,7 +165,7 @@ void ash_free_overflow(void *p)
 	if (likely(tcache_swap_push(tc, cls, p)))
 		return;
 	if (likely(cls && tc != &ash_tcache_none))
-		overflow(p, cls, tc);
+		ash_tcache_overflow(tc, cls, p);
 	else
 		ash_release("free", p, SIZE_MAX);
 }

@@ -4,7 +4,7 @@
  *
  * Each function completes its call in whatever state the library is: before
  * start-up, in a thread without a cache, under check:full, without memory.
- * errno changes only where a call fails.
+ * errno changes only where a call fails: all of base/os.h keeps it.
  */
 #ifndef ASH_ALLOC_SLOW_H
 #define ASH_ALLOC_SLOW_H
@@ -12,6 +12,10 @@
 #include "base/compiler.h"
 
 struct tcache;
+
+/* malloc and free under names that nothing can interpose. */
+HIDDEN void *ash_malloc(size_t size) __attribute__((nothrow, leaf, malloc, alloc_size(1)));
+HIDDEN void ash_free(void *p) __attribute__((nothrow, leaf));
 
 /* malloc: A was empty; the size is above SMALL_MAX. */
 SLOW void *ash_malloc_refill(size_t size, unsigned cls, struct tcache *tc);
@@ -31,6 +35,9 @@ SLOW void ash_free_sized_overflow(void *p, size_t size);
 SLOW void ash_free_aligned_sized_overflow(void *p, size_t align, size_t size);
 SLOW void ash_delete_overflow(void *p);
 SLOW void ash_delete_sized_overflow(void *p, size_t size);
+
+/* All of alloc/standard.c's functions: see the end of alloc/malloc.c. */
+HIDDEN extern const void *const ash_standard_entry_points[];
 
 /* How a call is named in messages, and what it asks for. */
 struct request {

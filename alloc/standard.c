@@ -39,8 +39,11 @@ EXPORT void *calloc(size_t count, size_t size)
 		return calloc_slow(bytes);
 	cls = size_class_of(bytes);
 	p = tcache_pop(tc, cls);
-	if (unlikely(!p))
-		return calloc_slow(bytes);
+	if (unlikely(!p)) {
+		p = tcache_swap_pop(tc, cls);
+		if (unlikely(!p))
+			return calloc_slow(bytes);
+	}
 	/* The whole object: the program may use what malloc_usable_size says. */
 	return memset(p, 0, ash_size_class[cls].size);
 }
@@ -81,41 +84,54 @@ static SLOW void *realloc_other(void *p, size_t size)
 	if (unlikely(ash_checked))
 		return realloc_move(p, old_size, size);
 	large = ash_large_of(p);
-	if (large && size > SMALL_MAX) {
-		int saved = errno;
-
-		if (large_usable(size) == old_size || ash_large_resize(large, size)) {
-			errno = saved;
-			return p;
-		}
-	}
+	if (large && size > SMALL_MAX && (large_usable(size) == old_size || ash_large_resize(large, size)))
+		return p;
 	return realloc_move(p, old_size, size);
+}
+
+/* The rest of a move when F is full. */
+static SLOW void *realloc_full(void *moved, void *p, size_t size)
+{
+	memcpy(moved, p, size);
+	ash_free(p);
+	return moved;
+}
+
+/* Everything but a small object that stays small, in a thread with a cache at hand. */
+static SLOW void *realloc_slow(void *p, size_t size)
+{
+	size_t cls = pagemap_class(p);
+
+	if (!p)
+		return ash_malloc(size);
+	if (!size)
+		return realloc_zero(p);
+	if (!cls || ash_checked)
+		return realloc_other(p, size);
+	return realloc_move(p, ash_size_class[cls].size, size);
 }
 
 EXPORT void *realloc(void *p, size_t size)
 {
-	unsigned cls = (unsigned)pagemap_class(p);
-	size_t old_size;
+	struct tcache *tc = ash_tcache;
+	size_t cls = pagemap_class(p), old_size = ash_size_class[cls].size, wanted;
 	void *moved;
 
-	if (unlikely(!p))
-		return malloc(size);
-	if (unlikely(!size))
-		return realloc_zero(p);
-	if (unlikely(!cls || ash_checked))
-		return realloc_other(p, size);
-	old_size = ash_size_class[cls].size;
+	if (unlikely(!cls || !size || size > SMALL_MAX || ash_checked))
+		return realloc_slow(p, size);
 	/* Fits, and less than half of it would be given up. */
 	if (size <= old_size && size * 2 >= old_size)
 		return p;
-	if (size > SMALL_MAX)
-		return realloc_move(p, old_size, size);
-	moved = tcache_pop(ash_tcache, size_class_of(size));
+	wanted = size_class_of(size);
+	moved = tcache_pop(tc, wanted);
 	if (unlikely(!moved))
-		return realloc_move(p, old_size, size);
-	memcpy(moved, p, size_min(old_size, size));
-	free(p);
-	return moved;
+		moved = tcache_swap_pop(tc, (unsigned)wanted);
+	if (unlikely(!moved))
+		return realloc_slow(p, size);
+	/* Freed before it is copied: what is in F is this thread's alone until its next call. */
+	if (unlikely(!tcache_push(tc, cls, p)))
+		return realloc_full(moved, p, size_min(old_size, size));
+	return memcpy(moved, p, size_min(old_size, size));
 }
 
 EXPORT void *reallocarray(void *p, size_t count, size_t size)
@@ -201,3 +217,7 @@ EXPORT size_t malloc_usable_size(void *p)
 {
 	return p ? ash_usable_size("malloc_usable_size", p) : 0;
 }
+
+const void *const ash_standard_entry_points[] = {
+	calloc, realloc, reallocarray, posix_memalign, aligned_alloc, memalign, valloc, pvalloc, malloc_usable_size,
+};

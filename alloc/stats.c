@@ -37,7 +37,7 @@ static void collect(struct heap_stats *heap)
 
 	memset(heap, 0, sizeof(*heap));
 	heap->nthreads = ash_tcache_count(cached);
-	for (unsigned i = 0; i < ash_arena_count(); i++) {
+	for (unsigned i = 0; i < arena_count(); i++) {
 		const struct arena *arena = ash_arena_get(i);
 
 		heap->narenas += arena != NULL;

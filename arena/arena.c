@@ -12,7 +12,8 @@
 #define REAP_MS 100
 
 static struct arena *arenas[ARENAS_MAX]; /* atomic: release by arena_make */
-static unsigned count = 1;               /* atomic: arenas in use */
+struct arena *ash_arena_first;
+unsigned ash_arena_active = 1;
 static unsigned limit = 1;               /* const after start-up */
 static struct lock making = LOCK_INITIALIZER(LOCK_ARENAS);
 static struct lock reaping = LOCK_INITIALIZER(LOCK_REAP);
@@ -43,7 +44,8 @@ static struct arena *arena_make(unsigned index)
 bool ash_arena_init(unsigned narenas)
 {
 	ash_arena_limit(narenas);
-	return arena_make(0) != NULL;
+	ash_arena_first = arena_make(0);
+	return ash_arena_first != NULL;
 }
 
 void ash_arena_limit(unsigned narenas)
@@ -56,41 +58,32 @@ struct arena *ash_arena_get(unsigned index)
 	return load_acquire(&arenas[index]);
 }
 
-unsigned ash_arena_count(void)
+struct arena *ash_arena_by_cpu(unsigned active)
 {
-	return load_relaxed(&count);
-}
+	unsigned index = ash_cpu_current() % active;
+	struct arena *arena = load_acquire(&arenas[index]);
 
-struct arena *ash_arena_current(void)
-{
-	unsigned n = load_relaxed(&count), index;
-	struct arena *arena;
-
-	if (n == 1)
-		return arenas[0];
-	index = ash_cpu_current() % n;
-	arena = load_acquire(&arenas[index]);
 	if (!arena)
 		arena = arena_make(index);
-	return arena ? arena : arenas[0];
+	return arena ? arena : ash_arena_first;
 }
 
 void ash_arena_contended(void)
 {
-	unsigned n = load_relaxed(&count);
+	unsigned n = load_relaxed(&ash_arena_active);
 	uint64_t now;
 
 	if (n >= limit || (add_relaxed(&waits, 1) + 1) % CONTENTION_WAITS)
 		return;
 	now = ash_os_now_ms();
 	if (now - load_relaxed(&waits_since) <= CONTENTION_MS)
-		__atomic_compare_exchange_n(&count, &n, 2 * n < limit ? 2 * n : limit, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+		__atomic_compare_exchange_n(&ash_arena_active, &n, 2 * n < limit ? 2 * n : limit, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 	store_relaxed(&waits_since, now);
 }
 
 static void reap(bool all)
 {
-	unsigned n = ash_arena_count();
+	unsigned n = arena_count();
 
 	for (unsigned i = 0; i < n; i++) {
 		struct arena *arena = ash_arena_get(i);
@@ -110,6 +103,7 @@ void ash_arena_tick(void)
 		lock_give(&reaping);
 	}
 	ash_pool_tick(&ash_pool);
+	ash_bin_limit_depots();
 }
 
 void ash_arena_drain(void)
@@ -124,7 +118,7 @@ typedef void bin_fn(struct bin *bin);
 
 static void each_bin(bin_fn *fn)
 {
-	for (unsigned i = 0; i < ARENAS_MAX && i < ash_arena_count(); i++) {
+	for (unsigned i = 0; i < ARENAS_MAX && i < arena_count(); i++) {
 		struct arena *arena = ash_arena_get(i);
 
 		for (unsigned cls = 1; arena && cls < SIZE_CLASS_COUNT; cls++)

@@ -4,7 +4,7 @@
  *
  * One arena exists at first. Lock contention brings others into being, up to
  * `narenas`; none is ever ended. A slow path asks for the arena of the CPU it
- * runs on. Any thread may call; ash_arena_current may take rank ARENAS.
+ * runs on. Any thread may call; arena_current may take rank ARENAS.
  */
 #ifndef ASH_ARENA_ARENA_H
 #define ASH_ARENA_ARENA_H
@@ -19,14 +19,28 @@ bool ash_arena_init(unsigned narenas);
 /* At most so many may come into being. */
 void ash_arena_limit(unsigned narenas);
 
+HIDDEN extern struct arena *ash_arena_first; /* const after start-up */
+HIDDEN extern unsigned ash_arena_active;     /* atomic: arenas in use */
+
+/* The rest of arena_current where there are several. */
+SLOW struct arena *ash_arena_by_cpu(unsigned active);
+
 /* The arena of the CPU that this thread runs on. Never NULL. */
-struct arena *ash_arena_current(void);
+FAST struct arena *arena_current(void)
+{
+	unsigned active = load_relaxed(&ash_arena_active);
+
+	return likely(active == 1) ? ash_arena_first : ash_arena_by_cpu(active);
+}
 
 /* Arena `index`, NULL when it is not there yet. */
 struct arena *ash_arena_get(unsigned index);
 
 /* Arenas in use; indices below it may be NULL still. */
-unsigned ash_arena_count(void);
+static inline unsigned arena_count(void)
+{
+	return load_relaxed(&ash_arena_active);
+}
 
 /* A thread waits for a bin: enough of that brings another arena into being. */
 void ash_arena_contended(void);

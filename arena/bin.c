@@ -27,12 +27,15 @@
 #define LEAVING_MAX 16
 
 size_t ash_depot_bytes; /* atomic */
+static size_t depot_limit = DEPOT_BYTES_MIN; /* atomic */
 
 void ash_bin_init(struct bin *bin, unsigned cls, unsigned arena)
 {
 	lock_init(&bin->lock, LOCK_BIN);
 	bin->cls = (uint16_t)cls;
 	bin->arena = (uint16_t)arena;
+	bin->magazine_objects = ash_size_class[cls].magazine;
+	bin->magazine_bytes = bin->magazine_objects * ash_size_class[cls].size;
 }
 
 static inline void bin_lock(struct bin *bin)
@@ -129,13 +132,13 @@ static bool slab_settle(struct bin *bin, struct slab *slab)
 {
 	unsigned list;
 
-	if (slab == bin->current || slab->list == SLAB_LEAVING)
+	if (slab == bin->current || slab->list == SLAB_AWAY)
 		return false;
 	list = slab_occupancy(slab);
 	if (slab->nfree == slab->slots && bin->empty_slabs) {
 		if (slab->list != SLAB_FULL)
 			slab_unlink(bin, slab);
-		slab->list = SLAB_LEAVING;
+		slab->list = SLAB_AWAY;
 		bin->slabs--;
 		return true;
 	}
@@ -150,33 +153,34 @@ static bool slab_settle(struct bin *bin, struct slab *slab)
 
 /* ---- depot; lock held */
 
-static bool depot_has_room(size_t bytes)
+void ash_bin_limit_depots(void)
 {
-	size_t live = load_relaxed(&ash_pool.live) << GRANULE_SHIFT;
-
-	return load_relaxed(&ash_depot_bytes) + bytes <= size_max(DEPOT_BYTES_MIN, live / DEPOT_SHARE);
+	store_relaxed(&depot_limit, size_max(DEPOT_BYTES_MIN, (load_relaxed(&ash_pool.live) << GRANULE_SHIFT) / DEPOT_SHARE));
 }
 
-static void depot_count(struct bin *bin, unsigned added, unsigned taken)
+static inline bool depot_has_room(size_t bytes)
 {
-	size_t size = bin_object_size(bin);
-
-	count_add(&bin->depot_objects, added);
-	count_sub(&bin->depot_objects, taken);
-	add_relaxed(&ash_depot_bytes, (size_t)added * size - (size_t)taken * size);
+	return load_relaxed(&ash_depot_bytes) + bytes <= load_relaxed(&depot_limit);
 }
 
-static void depot_push(struct bin *bin, void **magazine, unsigned count)
+/* `objects` joined the depot, or with a negative number left it. */
+static inline void depot_changed(struct bin *bin, ptrdiff_t objects, size_t bytes)
+{
+	count_add(&bin->depot_objects, (size_t)objects);
+	add_relaxed(&ash_depot_bytes, bytes);
+}
+
+static inline void depot_push(struct bin *bin, void **magazine, unsigned count, size_t bytes)
 {
 	magazine[MAGAZINE_COUNT] = (void *)(uintptr_t)count;
 	magazine[MAGAZINE_LINK] = bin->depot;
 	bin->depot = magazine;
 	bin->depot_count++;
-	depot_count(bin, count, 0);
+	depot_changed(bin, count, bytes);
 }
 
 /* Returns the top magazine's base, its objects in *count. */
-static void **depot_pop(struct bin *bin, unsigned *count)
+static inline void **depot_pop(struct bin *bin, unsigned *count)
 {
 	void **magazine = bin->depot;
 
@@ -184,18 +188,18 @@ static void **depot_pop(struct bin *bin, unsigned *count)
 	bin->depot = magazine[MAGAZINE_LINK];
 	if (--bin->depot_count < bin->depot_low)
 		bin->depot_low = bin->depot_count;
-	depot_count(bin, 0, *count);
+	depot_changed(bin, -(ptrdiff_t)*count, 0 - (size_t)*count * bin_object_size(bin));
 	return magazine;
 }
 
-static void empty_push(struct bin *bin, void **magazine)
+static inline void empty_push(struct bin *bin, void **magazine)
 {
 	magazine[1] = bin->empty;
 	bin->empty = magazine;
 	bin->empty_count++;
 }
 
-static void **empty_pop(struct bin *bin)
+static inline void **empty_pop(struct bin *bin)
 {
 	void **magazine = bin->empty;
 
@@ -212,7 +216,7 @@ static void **empty_pop(struct bin *bin)
  * gets back what a consumer elsewhere frees. */
 static void **refill_from_sibling(struct bin *bin, void **magazine)
 {
-	unsigned narenas = ash_arena_count();
+	unsigned narenas = arena_count();
 
 	for (unsigned i = 1; i < narenas; i++) {
 		struct arena *arena = ash_arena_get((bin->arena + i) % narenas);
@@ -255,7 +259,25 @@ static bool bin_grow(struct bin *bin)
 	return true;
 }
 
-void **ash_bin_refill(struct bin *bin, void **magazine, unsigned want)
+void **ash_bin_exchange(struct bin *bin, void **magazine)
+{
+	void **full;
+	unsigned n;
+
+	if (!load_relaxed(&bin->depot_count))
+		return NULL;
+	bin_lock(bin);
+	if (unlikely(!bin->depot)) {
+		lock_give(&bin->lock);
+		return NULL;
+	}
+	full = depot_pop(bin, &n);
+	empty_push(bin, magazine);
+	lock_give(&bin->lock);
+	return full + n;
+}
+
+void **ash_bin_fill(struct bin *bin, void **magazine, unsigned want)
 {
 	unsigned n;
 
@@ -263,12 +285,6 @@ void **ash_bin_refill(struct bin *bin, void **magazine, unsigned want)
 		void **full;
 
 		bin_lock(bin);
-		if (bin->depot) {
-			full = depot_pop(bin, &n);
-			empty_push(bin, magazine);
-			lock_give(&bin->lock);
-			return full + n;
-		}
 		n = bin_take_locked(bin, magazine + 1 + want, want);
 		lock_give(&bin->lock);
 		if (n)
@@ -295,7 +311,7 @@ static unsigned depot_take_few(struct bin *bin, void **dst, unsigned n)
 		return k;
 	}
 	bin->depot[MAGAZINE_COUNT] = (void *)(uintptr_t)(count - k);
-	depot_count(bin, 0, k);
+	depot_changed(bin, -(ptrdiff_t)k, 0 - (size_t)k * bin_object_size(bin));
 	return k;
 }
 
@@ -315,28 +331,30 @@ unsigned ash_bin_take(struct bin *bin, void **dst, unsigned n)
 
 /* ---- give */
 
+static COLD void **give_for_new(struct bin *bin, void **magazine)
+{
+	void **empty = ash_magazine_new(bin->cls);
+
+	if (empty) {
+		bin_lock(bin);
+		depot_push(bin, magazine, bin->magazine_objects, bin->magazine_bytes);
+		lock_give(&bin->lock);
+	}
+	return empty;
+}
+
 void **ash_bin_give(struct bin *bin, void **magazine)
 {
-	unsigned count = ash_size_class[bin->cls].magazine;
 	void **empty;
 
-	if (!depot_has_room(count * bin_object_size(bin)))
+	if (!depot_has_room(bin->magazine_bytes))
 		return NULL;
 	bin_lock(bin);
 	empty = empty_pop(bin);
-	if (likely(empty)) {
-		depot_push(bin, magazine, count);
-		lock_give(&bin->lock);
-		return empty;
-	}
+	if (likely(empty))
+		depot_push(bin, magazine, bin->magazine_objects, bin->magazine_bytes);
 	lock_give(&bin->lock);
-	empty = ash_magazine_new(bin->cls);
-	if (!empty)
-		return NULL;
-	bin_lock(bin);
-	depot_push(bin, magazine, count);
-	lock_give(&bin->lock);
-	return empty;
+	return likely(empty) ? empty : give_for_new(bin, magazine);
 }
 
 void ash_bin_give_empty(struct bin *bin, void **magazine)
@@ -358,7 +376,7 @@ static bool depot_join(struct bin *bin, void **objects, unsigned n)
 		return false;
 	memcpy(bin->depot + 1 + count, objects, n * sizeof(*objects));
 	bin->depot[MAGAZINE_COUNT] = (void *)(uintptr_t)(count + n);
-	depot_count(bin, n, 0);
+	depot_changed(bin, n, n * bin_object_size(bin));
 	return true;
 }
 
@@ -372,7 +390,7 @@ void ash_bin_give_few(struct bin *bin, void **objects, unsigned n)
 		joined = depot_join(bin, objects, n);
 		if (!joined && (fresh = empty_pop(bin))) {
 			memcpy(fresh + 1, objects, n * sizeof(*objects));
-			depot_push(bin, fresh, n);
+			depot_push(bin, fresh, n, n * bin_object_size(bin));
 			joined = true;
 		}
 		lock_give(&bin->lock);
@@ -597,7 +615,7 @@ static void slab_check(struct bin *bin, struct slab *slab)
 	unsigned nfree = slab_count_free(slab);
 	bool listed = slab->list < SLAB_LISTS;
 
-	if (slab->list == SLAB_LEAVING)
+	if (slab->list == SLAB_AWAY)
 		return;
 	truth.slabs++;
 	truth.out += (size_t)(slab->slots - nfree);

@@ -26,6 +26,8 @@ struct bin {
 	uint32_t empty_count;           /* lock: empty magazines */
 	uint32_t empty_slabs;           /* lock: slabs on a list without an object in use */
 	uint32_t slabs;                 /* lock, racy readers */
+	uint32_t magazine_bytes;        /* const: objects of a full large magazine */
+	uint32_t magazine_objects;      /* const */
 	size_t out;                     /* lock, racy readers: objects handed out by slabs */
 	size_t depot_objects;           /* lock, racy readers */
 	void **depot;                   /* lock: base of the top magazine */
@@ -41,10 +43,13 @@ struct arena {
 
 void ash_bin_init(struct bin *bin, unsigned cls, unsigned arena);
 
-/* Exchanges an empty large magazine for one with objects, from a depot or from
- * slabs (at most `want` then). Returns its head, NULL when memory is out (the
- * empty one is still the caller's). */
-void **ash_bin_refill(struct bin *bin, void **magazine, unsigned want);
+/* Exchanges an empty large magazine for one from the depot. Returns its head,
+ * NULL when the depot has none (the empty one is still the caller's). */
+void **ash_bin_exchange(struct bin *bin, void **magazine);
+
+/* The same from another arena's depot, or fills the magazine with up to `want`
+ * objects from slabs. NULL: memory is out. */
+void **ash_bin_fill(struct bin *bin, void **magazine, unsigned want);
 
 /* Up to n objects into dst, the one to use first last. Returns how many, 0: memory is out. */
 unsigned ash_bin_take(struct bin *bin, void **dst, unsigned n);
@@ -75,6 +80,9 @@ void ash_bin_repair(struct bin *bin);
 
 /* Number of broken invariants, each told. Takes the lock. */
 int ash_bin_check(struct bin *bin);
+
+/* Sets what all depots together may hold by what is live now. */
+void ash_bin_limit_depots(void);
 
 /* Bytes of free objects in all depots. */
 HIDDEN extern size_t ash_depot_bytes;

@@ -57,9 +57,10 @@ static bool sparse_init(void)
 	for (unsigned i = 0; i < sizeof(below_top) / sizeof(*below_top); i++) {
 		ash_pagemap = (uint8_t *)(((uintptr_t)pieces << PIECE_SHIFT) >> below_top[i]);
 		if (piece_cover(0)) {
-			/* Wrong pointers into our data and the stacks near it are then told, not faulted on. */
+			/* Wrong pointers into libraries, stacks and the program are then told, not faulted on. */
 			ash_pagemap_cover(here, 1);
 			ash_pagemap_cover((uintptr_t)__builtin_frame_address(0), 1);
+			ash_pagemap_cover(ash_os_program_address(), 1);
 			return true;
 		}
 	}

@@ -69,7 +69,7 @@ struct slab *ash_slab_new(unsigned cls, unsigned arena)
 	slab->span.arena = (uint16_t)arena;
 	slab->recip = c->recip;
 	slab->slots = c->slots;
-	slab->list = SLAB_FULL;
+	slab->list = SLAB_AWAY; /* in no bin until the maker links it */
 	slab->touch_shift = (uint8_t)slab_touch_shift(c->granules * GRANULE);
 	slab_free_all(slab);
 	if (unlikely(ash_options.check == CHECK_FULL))

@@ -16,8 +16,8 @@
 #define ASH_FREED_BYTE 0x5a
 
 /* Where a slab is: on one of its bin's lists by occupancy (the fuller the
- * lower), being filled from, full, or about to go. */
-enum slab_list { SLAB_LISTS = 4, SLAB_CURRENT = 253, SLAB_FULL = 254, SLAB_LEAVING = 255 };
+ * lower), being filled from, full, or on its way to or from the bin. */
+enum slab_list { SLAB_LISTS = 4, SLAB_CURRENT = 253, SLAB_FULL = 254, SLAB_AWAY = 255 };
 
 /* A slab with all objects free. NULL: out of memory. No locks held. */
 struct slab *ash_slab_new(unsigned cls, unsigned arena);

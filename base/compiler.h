@@ -24,6 +24,10 @@
 /* Out of line and rarely reached: kept away from the hot code. */
 #define COLD __attribute__((noinline, cold))
 
+/* The compiler may not know what x came from: keeps it from sharing an address
+ * computation where two addressing modes cost nothing. */
+#define OPAQUE(x) __asm__("" : "+r"(x))
+
 #define CACHE_LINE 64
 
 static inline size_t size_min(size_t a, size_t b)

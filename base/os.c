@@ -155,6 +155,11 @@ unsigned ash_os_va_bits(void)
 	return log2_floor(size_max(size_max(stack, here), (size_t)1 << 38)) + 1;
 }
 
+uintptr_t ash_os_program_address(void)
+{
+	return (uintptr_t)getauxval(AT_PHDR);
+}
+
 size_t ash_os_address_limit(void)
 {
 	struct rlimit limit;

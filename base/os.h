@@ -46,6 +46,8 @@ uint64_t ash_os_now_ms(void);
 
 /* Address bits that user space uses here: 47 on x86-64, 39 to 48 on aarch64. */
 unsigned ash_os_va_bits(void);
+/* An address in the program's own file: near its code, data and break. */
+uintptr_t ash_os_program_address(void);
 /* Bytes that RLIMIT_AS leaves to the process, SIZE_MAX where unlimited. */
 size_t ash_os_address_limit(void);
 /* True when the program runs with raised privileges (AT_SECURE). */

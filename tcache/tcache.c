@@ -36,7 +36,7 @@
 #define EVENTS_PER_LOOK 16
 #define TRIM_MS 100
 /* Of the magazines that go to a depot whole, one in so many is checked pointer by pointer. */
-#define VERIFY_EVERY 64
+#define VERIFY_EVERY 256
 /* Rounds of destructors in which others may still want the cache (glibc runs 4 in all). */
 #define EXIT_ROUNDS 3
 
@@ -163,6 +163,14 @@ static bool class_heat(struct tcache *tc, unsigned cls)
 
 /* ---- refill */
 
+static SLOW void periodic(struct tcache *tc);
+
+static inline void tcache_event(struct tcache *tc)
+{
+	if (unlikely(++tc->events % EVENTS_PER_LOOK == 0))
+		periodic(tc);
+}
+
 static unsigned want_more(struct tcache *tc, unsigned cls, unsigned capacity)
 {
 	unsigned want = tc->want[cls] ? 2u * tc->want[cls] : 1;
@@ -173,15 +181,17 @@ static unsigned want_more(struct tcache *tc, unsigned cls, unsigned capacity)
 
 static void *refill_large(struct tcache *tc, unsigned cls)
 {
-	struct bin *bin = &ash_arena_current()->bin[cls];
+	struct bin *bin = &arena_current()->bin[cls];
 	void **empty = tc->a[cls], **head;
 
 	if (unlikely(is_none(empty)))
 		empty = ash_magazine_new(cls);
-	if (!empty)
+	if (unlikely(!empty))
 		return NULL;
 	tc->a[cls] = NONE;
-	head = ash_bin_refill(bin, empty, want_more(tc, cls, ash_size_class[cls].magazine));
+	head = ash_bin_exchange(bin, empty);
+	if (!head)
+		head = ash_bin_fill(bin, empty, want_more(tc, cls, ash_size_class[cls].magazine));
 	if (unlikely(!head)) {
 		tc->a[cls] = empty;
 		return NULL;
@@ -192,7 +202,7 @@ static void *refill_large(struct tcache *tc, unsigned cls)
 
 static void *refill_small(struct tcache *tc, unsigned cls)
 {
-	struct bin *bin = &ash_arena_current()->bin[cls];
+	struct bin *bin = &arena_current()->bin[cls];
 	void *few[MAGAZINE_SMALL_OBJECTS];
 	unsigned n = ash_bin_take(bin, few, want_more(tc, cls, magazine_small_capacity(cls)));
 
@@ -212,17 +222,20 @@ static void *refill_small(struct tcache *tc, unsigned cls)
 	return n ? few[n - 1] : NULL;
 }
 
-void *ash_tcache_refill(struct tcache *tc, unsigned cls)
+static SLOW void *refill_young(struct tcache *tc, unsigned cls)
 {
-	ash_tcache_event(tc);
-	if (tc->large[cls])
-		return refill_large(tc, cls);
 	if (class_heat(tc, cls)) {
 		void *p = tcache_swap_pop(tc, cls);
 
 		return p ? p : refill_large(tc, cls);
 	}
 	return refill_small(tc, cls);
+}
+
+void *ash_tcache_refill(struct tcache *tc, unsigned cls)
+{
+	tcache_event(tc);
+	return likely(tc->large[cls]) ? refill_large(tc, cls) : refill_young(tc, cls);
 }
 
 /* ---- overflow */
@@ -234,26 +247,31 @@ static void push_first(struct tcache *tc, unsigned cls, void **f, void *p)
 	tc->f[cls] = f + 1;
 }
 
+static SLOW void give_up_large(struct tcache *tc, unsigned cls, void **full, void *p)
+{
+	ash_bin_flush("free", full + 1, ash_size_class[cls].magazine);
+	push_first(tc, cls, full, p);
+}
+
 static void overflow_large(struct tcache *tc, unsigned cls, void *p)
 {
-	struct bin *bin = &ash_arena_current()->bin[cls];
-	unsigned n = ash_size_class[cls].magazine;
+	struct bin *bin = &arena_current()->bin[cls];
 	void **full = magazine_base(tc->f[cls], true), **empty;
 
 	if (unlikely(++tc->gives % VERIFY_EVERY == 0) && ash_options.check == CHECK_SAMPLED)
-		ash_bin_verify(full + 1, n);
+		ash_bin_verify(full + 1, bin->magazine_objects);
 	tc->f[cls] = NONE;
 	empty = ash_bin_give(bin, full);
-	if (!empty) {
-		ash_bin_flush("free", full + 1, n);
-		empty = full;
+	if (unlikely(!empty)) {
+		give_up_large(tc, cls, full, p);
+		return;
 	}
 	push_first(tc, cls, empty, p);
 }
 
 static void overflow_small(struct tcache *tc, unsigned cls, void *p)
 {
-	struct bin *bin = &ash_arena_current()->bin[cls];
+	struct bin *bin = &arena_current()->bin[cls];
 	void **head = tc->f[cls], **full = magazine_base(head, false);
 
 	tc->f[cls] = NONE;
@@ -272,9 +290,8 @@ static void overflow_none(struct tcache *tc, unsigned cls, void *p)
 		ash_bin_flush("free", &p, 1);
 }
 
-void ash_tcache_overflow(struct tcache *tc, unsigned cls, void *p)
+static SLOW void overflow_young(struct tcache *tc, unsigned cls, void *p)
 {
-	ash_tcache_event(tc);
 	if (is_none(tc->f[cls])) {
 		overflow_none(tc, cls, p);
 	} else if (is_none(tc->a[cls])) {
@@ -289,6 +306,15 @@ void ash_tcache_overflow(struct tcache *tc, unsigned cls, void *p)
 	} else {
 		overflow_small(tc, cls, p);
 	}
+}
+
+void ash_tcache_overflow(struct tcache *tc, unsigned cls, void *p)
+{
+	tcache_event(tc);
+	if (likely(tc->large[cls] && !is_none(tc->f[cls]) && !is_none(tc->a[cls])))
+		overflow_large(tc, cls, p);
+	else
+		overflow_young(tc, cls, p);
 }
 
 /* ---- periodic work */
@@ -323,12 +349,6 @@ static SLOW void periodic(struct tcache *tc)
 			ash_tcache_flush_orphans();
 	}
 	ash_arena_tick();
-}
-
-void ash_tcache_event(struct tcache *tc)
-{
-	if (++tc->events % EVENTS_PER_LOOK == 0)
-		periodic(tc);
 }
 
 void ash_tcache_flush(struct tcache *tc)

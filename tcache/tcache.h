@@ -26,6 +26,7 @@
 
 struct tcache {
 	void **a[SIZE_CLASS_COUNT];      /* owner: pop side, heads */
+	void **f[SIZE_CLASS_COUNT];      /* owner: push side, heads; by page-map byte */
 	uint8_t fine[FINE_ENTRIES];      /* const: as ash_fine_class, one load nearer */
 	uint8_t coarse[COARSE_ENTRIES];  /* const: as ash_coarse_class */
 	uint8_t state;                   /* lock of the list of tcaches: enum tcache_state */
@@ -39,7 +40,6 @@ struct tcache {
 	uint64_t trimmed_at;             /* owner: ms */
 	struct tcache *next;             /* const: list of all tcaches */
 	struct tcache *next_orphan;      /* lock of the list */
-	void **f[SIZE_CLASS_COUNT];      /* owner: push side, heads; by page-map byte */
 };
 
 enum tcache_state { TCACHE_IDLE, TCACHE_OWNED, TCACHE_ORPHAN };
@@ -66,9 +66,6 @@ void *ash_tcache_refill(struct tcache *tc, unsigned cls);
 
 /* Takes p after F was full and A had no room to change places. */
 void ash_tcache_overflow(struct tcache *tc, unsigned cls, void *p);
-
-/* A refill or overflow somewhere: now and then time for periodic work. */
-void ash_tcache_event(struct tcache *tc);
 
 /* Everything that this thread's cache holds goes back to slabs. */
 void ash_tcache_flush(struct tcache *tc);
@@ -102,14 +99,14 @@ FAST void *tcache_pop(struct tcache *tc, size_t cls)
 /* p on top of F; false when F is full. */
 FAST bool tcache_push(struct tcache *tc, size_t cls, void *p)
 {
-	/* By bytes: gcc 12 computes tc->f[cls] with two instructions more. */
-	void ***side = (void ***)((char *)tc + offsetof(struct tcache, f) + cls * sizeof(*side)), **head = *side;
+	void **head = tc->f[cls];
 
+	OPAQUE(cls);
 	if (unlikely(head[1] == MAGAZINE_END))
 		return false;
 	/* First the object, then the head: a fork in between loses it, no more. */
 	head[1] = p;
-	*side = head + 1;
+	tc->f[cls] = head + 1;
 	return true;
 }
 
@@ -126,12 +123,13 @@ FAST void *tcache_swap_pop(struct tcache *tc, unsigned cls)
 	return p;
 }
 
-/* F in exchange for an empty A with room: then p fits. */
+/* F in exchange for an empty A with room: then p fits. Not while F has no
+ * magazine yet: a pair of one would change places at every call. */
 FAST bool tcache_swap_push(struct tcache *tc, unsigned cls, void *p)
 {
 	void **a = tc->a[cls];
 
-	if (*a || a[1] == MAGAZINE_END)
+	if (*a || a[1] == MAGAZINE_END || tc->f[cls] == (void **)ash_magazine_none)
 		return false;
 	tc->a[cls] = tc->f[cls];
 	a[1] = p;
