@@ -40,9 +40,9 @@ static const struct option options[] = {
 /* Keys of jemalloc whose mechanism this version does not have. */
 static const char *const unavailable[] = {
 	"abort", "background_thread", "bin_shards", "cache_oblivious", "calloc_madvise_threshold", "debug_double_free_max_scan",
-	"disable_large_size_classes", "dss", "experimental_infallible_new", "hpa", "lg_extent_max_active_fit", "lg_prof_interval",
+	"disable_large_size_classes", "dss", "experimental_infallible_new", "hpa", "huge_arena_pac_thp", "lg_extent_max_active_fit", "lg_prof_interval",
 	"lg_prof_sample", "lg_san_uaf_align", "lg_tcache_flush_large_div", "lg_tcache_flush_small_div", "lg_tcache_max",
-	"lg_tcache_nslots_mul", "max_background_threads", "metadata_thp", "mutex_max_spin", "muzzy_decay_ms", "narenas_ratio",
+	"lg_tcache_nslots_mul", "log", "max_background_threads", "metadata_thp", "mutex_max_spin", "muzzy_decay_ms", "narenas_ratio",
 	"oversize_threshold", "percpu_arena", "process_madvise_max_batch", "prof", "prof_accum", "prof_active", "prof_bt_max",
 	"prof_final", "prof_gdump", "prof_leak", "prof_leak_error", "prof_log", "prof_pid_namespace", "prof_prefix",
 	"prof_recent_alloc_max", "prof_stats", "prof_sys_thread_name", "prof_thread_active_init", "prof_time_resolution",
@@ -341,13 +341,13 @@ static void tell_other_prefix(const char *entry)
 	ash_message("%s is not read; the variable of this library is MALLOC_CONF (or ASHLAR_CONF)", name.text);
 }
 
-static void read_environment(void)
+static void read_environment(char **environment)
 {
 	const char *text[2] = {NULL, NULL};
 
 	if (ash_os_secure())
 		return;
-	for (char **e = environ; *e; e++) {
+	for (char **e = environment; *e; e++) {
 		const char *value;
 
 		if ((value = entry_value(*e, "MALLOC_CONF")))
@@ -364,7 +364,7 @@ static void read_environment(void)
 bool ash_conf_read(void)
 {
 	static bool early; /* the sources before the environment are read */
-	char target[PATH_TEXT_MAX];
+	char target[PATH_TEXT_MAX], **environment;
 
 	if (!early) {
 		source_read("built-in options", ASHLAR_COMPILED_CONF);
@@ -373,8 +373,8 @@ bool ash_conf_read(void)
 			source_read("/etc/malloc.conf", target);
 		early = true;
 	}
-	if (!environ)
-		return false;
-	read_environment();
-	return true;
+	environment = ash_os_environment();
+	if (environment)
+		read_environment(environment);
+	return environment != NULL;
 }

@@ -17,8 +17,7 @@ typedef handler_fn get_handler_fn(void);
 /* std::get_new_handler() and std::__throw_bad_alloc(): libstdc++ and libc++ have both. */
 extern get_handler_fn _ZSt15get_new_handlerv __attribute__((weak));
 extern void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
-/* Absent in a static program that does not use it otherwise. */
-extern __typeof__(dlopen) dlopen __attribute__((weak));
+/* Absent in a static program; dlopen is looked up, since its mere name makes the linker warn there. */
 extern __typeof__(dlsym) dlsym __attribute__((weak));
 
 /* A symbol of a C++ library that came after us, out of sight (a plug-in's). */
@@ -26,10 +25,12 @@ static void *late_symbol(const char *name)
 {
 	static const char *const libraries[] = {"libstdc++.so.6", "libc++.so.1"};
 
-	if (!dlopen || !dlsym)
+	void *(*open)(const char *, int) = dlsym ? (void *(*)(const char *, int))dlsym(RTLD_DEFAULT, "dlopen") : NULL;
+
+	if (!open)
 		return NULL;
 	for (unsigned i = 0; i < sizeof(libraries) / sizeof(*libraries); i++) {
-		void *library = dlopen(libraries[i], RTLD_LAZY | RTLD_NOLOAD);
+		void *library = open(libraries[i], RTLD_LAZY | RTLD_NOLOAD);
 		void *symbol = library ? dlsym(library, name) : NULL;
 
 		if (symbol)

@@ -37,7 +37,6 @@ static void apply_options(void)
 {
 	ash_arena_limit(ash_options.narenas ? (unsigned)ash_options.narenas : ash_cpu_allowed());
 	ash_checked_init();
-	ash_tcache_enable(ash_options.tcache && !ash_checked);
 }
 
 static bool start(void)
@@ -80,6 +79,8 @@ __attribute__((constructor)) static void library_begins(void)
 	lock_take(&starting);
 	if (!conf_is_read && (conf_is_read = ash_conf_read()))
 		apply_options();
+	/* Not before: see alloc/early.c. */
+	ash_tcache_enable(ash_options.tcache && !ash_checked);
 	lock_give(&starting);
 	ash_fork_register();
 }

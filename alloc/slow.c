@@ -162,6 +162,8 @@ void ash_free_overflow(void *p)
 	struct tcache *tc = ash_tcache;
 	unsigned cls = (unsigned)pagemap_class(p);
 
+	if (!p)
+		return;
 	if (likely(tcache_swap_push(tc, cls, p)))
 		return;
 	if (likely(cls && tc != &ash_tcache_none))

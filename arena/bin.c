@@ -321,10 +321,15 @@ unsigned ash_bin_take(struct bin *bin, void **dst, unsigned n)
 
 	do {
 		bin_lock(bin);
-		k = bin->depot ? depot_take_few(bin, dst, n) : bin_take_locked(bin, dst + n, n);
+		if (bin->depot) {
+			k = depot_take_few(bin, dst, n);
+			lock_give(&bin->lock);
+			return k;
+		}
+		k = bin_take_locked(bin, dst + n, n);
 		lock_give(&bin->lock);
 	} while (!k && bin_grow(bin));
-	if (k < n && k && dst[0] != dst[n - k])
+	if (k < n)
 		memmove(dst, dst + n - k, k * sizeof(*dst));
 	return k;
 }

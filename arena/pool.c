@@ -9,8 +9,8 @@
  *   R1  taking fresh granules while much is dirty gives as many back: the peak
  *       stays near the peak of live memory
  *   R2  what has been free for dirty_decay_ms goes back
- *   R3  beyond a soft cap after 24 ms, beyond a hard cap at once; the hard cap
- *       learns from what it gave back too early
+ *   R3  beyond a soft cap after 24 ms, beyond a hard cap at once
+ * The caps of R1 and R3 learn from what they gave back too early.
  * The constants are those measured in docs/design.md ("Giving memory back").
  */
 #include "arena/pool.h"
@@ -40,10 +40,10 @@
 #define SOFT_CAP_AGE TICKS(24)
 #define HARD_CAP_MIN (16 * MIB_GRANULES)
 #define HARD_CAP_SHARE 4
-#define HARD_SCALE_MOST 64
+#define SCALE_MOST 64
 #define REGRET_TICKS TICKS(1000)
-#define REGRET_LEAST (16 * MIB_GRANULES)
-#define HARD_QUIET TICKS(5000)
+#define REGRET_LEAST (8 * MIB_GRANULES)
+#define QUIET TICKS(5000)
 /* After a refused madvise (locked memory, a filter): no more for 10 s. */
 #define REFUSAL_PAUSE TICKS(10000)
 /* A span this long is given back when freed, without being queued by granule. */
@@ -66,7 +66,7 @@ void ash_pool_init(struct pool *pool, const struct page_source *source, uint64_t
 	pool->source = source;
 	pool->clock_ms = clock_ms;
 	pool->commit_step = COMMIT_FIRST;
-	pool->hard_scale = 1;
+	pool->scale = 1;
 	pool->now = (uint32_t)(clock_ms() / TICK_MS);
 }
 
@@ -89,17 +89,17 @@ static bool tick_after(uint32_t a, uint32_t b)
 
 static size_t r1_cap(const struct pool *pool)
 {
-	return size_max(R1_CAP_MIN, pool->live / R1_CAP_SHARE);
+	return size_max(R1_CAP_MIN, pool->live / R1_CAP_SHARE) * pool->scale;
 }
 
 static size_t soft_cap(const struct pool *pool)
 {
-	return size_max(SOFT_CAP_MIN, pool->live / SOFT_CAP_SHARE);
+	return size_max(SOFT_CAP_MIN, pool->live / SOFT_CAP_SHARE) * pool->scale;
 }
 
 static size_t hard_cap(const struct pool *pool)
 {
-	return size_max(HARD_CAP_MIN, pool->live / HARD_CAP_SHARE) * pool->hard_scale;
+	return size_max(HARD_CAP_MIN, pool->live / HARD_CAP_SHARE) * pool->scale;
 }
 
 /* ---- the queue of freed granules */
@@ -212,10 +212,22 @@ static void granules_free_dirty(struct pool *pool, struct region *region, size_t
 	queue_push(pool, region->index, g, n);
 }
 
+/* Fresh granules that were given back within the last second: that was too early. */
+static void count_regret(struct pool *pool, const struct region *region, size_t g, size_t n)
+{
+	for (size_t i = g; i < g + n; i++) {
+		if (!bitmap_test(region->touched, i) && region->tick[i] && pool->now - region->tick[i] < REGRET_TICKS)
+			pool->regret++;
+	}
+}
+
 /* Returns how many of them are fresh: without memory behind them so far. */
 static size_t granules_take(struct pool *pool, struct region *region, size_t g, size_t n)
 {
 	size_t dirty = bitmap_count(region->touched, g, n);
+
+	if (pool->given && dirty < n)
+		count_regret(pool, region, g, n);
 
 	bitmap_clear(region->free, g, n);
 	if (region->first_free == g)
@@ -296,6 +308,8 @@ static void batch_return(struct pool *pool, bool given)
 		if (given && !pool->purge_broken) {
 			bitmap_clear(region->touched, g, n);
 			granules_free_clean(pool, region, g, n);
+			for (size_t k = 0; k < n; k++)
+				region->tick[g + k] = pool->now;
 			count_add(&pool->purged, n);
 		} else {
 			granules_free_dirty(pool, region, g, n);
@@ -336,20 +350,36 @@ static void purge(struct pool *pool, size_t target, uint32_t newest, unsigned bu
 	pool->purging = false;
 }
 
-static void hard_cap_learn(struct pool *pool, size_t fresh)
+/* The caps learn: where more than half of what they gave back was wanted again
+ * within a second they double, after some quiet seconds they halve. */
+static void caps_gave(struct pool *pool, size_t granules)
 {
-	if (!pool->hard_given)
+	if (!granules)
 		return;
-	if (pool->now - pool->hard_tick >= REGRET_TICKS) {
-		pool->hard_given = pool->hard_regret = 0;
+	pool->given += granules;
+	pool->given_at = pool->now;
+	if (pool->given < REGRET_LEAST)
 		return;
+	if (pool->regret * 2 > pool->given && pool->scale < SCALE_MOST)
+		pool->scale *= 2;
+	pool->given = pool->regret = 0;
+}
+
+static void caps_forget(struct pool *pool)
+{
+	if (pool->scale > 1 && pool->now - pool->given_at > QUIET) {
+		pool->scale /= 2;
+		pool->given_at = pool->now;
 	}
-	pool->hard_regret += fresh;
-	if (pool->hard_given >= REGRET_LEAST && pool->hard_regret * 2 > pool->hard_given) {
-		if (pool->hard_scale < HARD_SCALE_MOST)
-			pool->hard_scale *= 2;
-		pool->hard_given = pool->hard_regret = 0;
-	}
+}
+
+/* Purges down to a cap of R1 or R3, and learns. */
+static void purge_to_cap(struct pool *pool, size_t target, uint32_t newest, unsigned budget)
+{
+	size_t before = pool->purged;
+
+	purge(pool, target, newest, budget);
+	caps_gave(pool, pool->purged - before);
 }
 
 /* R1, after `fresh` granules were taken. */
@@ -357,28 +387,19 @@ static void rule_growth(struct pool *pool, size_t fresh)
 {
 	size_t cap = r1_cap(pool);
 
-	if (!fresh || ash_options.dirty_decay_ms < 0)
-		return;
-	hard_cap_learn(pool, fresh);
-	if (pool->dirty > cap)
-		purge(pool, pool->dirty - size_min(fresh, pool->dirty - cap), pool->now, 2 * BATCH);
+	if (fresh && ash_options.dirty_decay_ms >= 0 && pool->dirty > cap)
+		purge_to_cap(pool, pool->dirty - size_min(fresh, pool->dirty - cap), pool->now, 2 * BATCH);
 }
 
 /* R3's hard cap, after granules were freed. */
 static void rule_hard_cap(struct pool *pool)
 {
-	size_t cap = hard_cap(pool), before = pool->dirty;
+	size_t cap = hard_cap(pool);
 
-	if (ash_options.dirty_decay_ms < 0)
-		return;
 	if (ash_options.dirty_decay_ms == 0)
 		purge(pool, 0, pool->now, ALL_RANGES);
-	else if (before > cap)
-		purge(pool, cap, pool->now, 16 * BATCH);
-	if (ash_options.dirty_decay_ms > 0 && pool->dirty < before) {
-		pool->hard_given += before - pool->dirty;
-		pool->hard_tick = pool->now;
-	}
+	else if (ash_options.dirty_decay_ms > 0 && pool->dirty > cap)
+		purge_to_cap(pool, cap, pool->now, 16 * BATCH);
 }
 
 /* R2 and R3's soft cap. */
@@ -386,13 +407,10 @@ static void rule_decay(struct pool *pool)
 {
 	uint32_t decay = TICKS(size_min((size_t)ash_options.dirty_decay_ms, (size_t)1 << 31));
 
-	if (pool->hard_scale > 1 && pool->now - pool->hard_tick > HARD_QUIET) {
-		pool->hard_scale /= 2;
-		pool->hard_tick = pool->now;
-	}
+	caps_forget(pool);
 	purge(pool, 0, pool->now - decay, TICK_BUDGET);
 	if (pool->dirty > soft_cap(pool))
-		purge(pool, soft_cap(pool), pool->now - (decay < SOFT_CAP_AGE ? decay : SOFT_CAP_AGE), TICK_BUDGET);
+		purge_to_cap(pool, soft_cap(pool), pool->now - (decay < SOFT_CAP_AGE ? decay : SOFT_CAP_AGE), TICK_BUDGET);
 }
 
 void ash_pool_tick(struct pool *pool)
@@ -460,21 +478,24 @@ struct place {
 	size_t granule;
 };
 
-static bool region_extend(struct pool *pool, struct region *region, size_t upto)
+enum extent { EXTENDED, NO_ROOM, REFUSED };
+
+/* Commits granules up to `upto`, or more by the step. */
+static enum extent region_extend(struct pool *pool, struct region *region, size_t upto)
 {
 	size_t step = size_min(round_up(upto, pool->commit_step), region->granules), before = region->committed;
 
 	if (upto > region->granules || upto <= before)
-		return false;
+		return NO_ROOM;
 	if (!ash_region_commit(region, pool->source, step) && (step == upto || !ash_region_commit(region, pool->source, upto)))
-		return false;
+		return REFUSED;
 	count_add(&pool->committed, region->committed - before);
 	pool->commit_step = size_min(2 * pool->commit_step, COMMIT_MOST);
-	return true;
+	return EXTENDED;
 }
 
 /* Commits as much as n granules behind the free tail of the region need. */
-static bool region_extend_for(struct pool *pool, struct region *region, size_t n, size_t align)
+static enum extent region_extend_for(struct pool *pool, struct region *region, size_t n, size_t align)
 {
 	size_t origin = region->base >> GRANULE_SHIFT, tail = region->committed;
 
@@ -514,11 +535,18 @@ static bool place_make(struct pool *pool, size_t n, size_t align, struct place *
 	struct region *region;
 
 	for (unsigned i = 0; i < pool->nregions; i++) {
-		if (region_extend_for(pool, pool->region[i], n, align))
+		switch (region_extend_for(pool, pool->region[i], n, align)) {
+		case EXTENDED:
 			return place_find(pool, n, align, place);
+		case REFUSED:
+			/* The system has no more: another region would not get it either. */
+			return false;
+		case NO_ROOM:
+			break;
+		}
 	}
 	region = pool_new_region(pool, n + align - 1);
-	return region && region_extend_for(pool, region, n, align) && place_find(pool, n, align, place);
+	return region && region_extend_for(pool, region, n, align) == EXTENDED && place_find(pool, n, align, place);
 }
 
 struct span *ash_pool_take(struct pool *pool, size_t granules, size_t align, size_t descriptor_bytes)
@@ -624,7 +652,7 @@ static bool grow_in_place(struct pool *pool, struct region *region, size_t end, 
 		return false;
 	if (!bitmap_all(region->free, end, size_min(more, region->committed - end)))
 		return false;
-	if (end + more > region->committed && !region_extend(pool, region, end + more))
+	if (end + more > region->committed && region_extend(pool, region, end + more) != EXTENDED)
 		return false;
 	rule_growth(pool, granules_take(pool, region, end, more));
 	return true;

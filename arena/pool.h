@@ -65,11 +65,11 @@ struct pool {
 	uint32_t now;    /* lock: tick of the last look at the clock */
 	uint32_t last_tick_work; /* lock */
 
-	/* The hard cap learns: what it gave back and is soon taken fresh again is regret. */
-	size_t hard_given;   /* lock: granules that the hard cap gave back lately */
-	size_t hard_regret;  /* lock: of these, taken fresh within a second */
-	uint32_t hard_tick;  /* lock: when it last gave back */
-	unsigned hard_scale; /* lock: 1 to 64 */
+	/* The caps learn: what they gave back and is soon taken fresh again is regret. */
+	size_t given;      /* lock: granules that a cap gave back since it last learned */
+	size_t regret;     /* lock: granules taken within a second of their giving back */
+	uint32_t given_at; /* lock: tick */
+	unsigned scale;    /* lock: 1 to 64, times each cap */
 };
 
 /* The ordinary pool. */

@@ -144,12 +144,12 @@ bool ash_region_commit(struct region *region, const struct page_source *source, 
 	uintptr_t base = region_address(region, from), size = (upto - from) << GRANULE_SHIFT;
 	size_t bits_upto = round_up(upto, 64), bits_from = round_up(from, 64);
 
-	if (!ash_pagemap_cover(base, size) ||
+	/* The program's memory first: where that is refused, nothing else is spent. */
+	if (!source->commit((void *)base, size) || !ash_pagemap_cover(base, size) ||
 	    !table_commit(source, region->free, 1, bits_from, bits_upto, (uintptr_t)region->touched) ||
 	    !table_commit(source, region->touched, 1, bits_from, bits_upto, (uintptr_t)region->tick) ||
 	    !table_commit(source, region->tick, 8 * sizeof(uint32_t), from, upto, (uintptr_t)region->span) ||
-	    !table_commit(source, region->span, 8 * sizeof(struct span *), from, upto, region->tables_end) ||
-	    !source->commit((void *)base, size))
+	    !table_commit(source, region->span, 8 * sizeof(struct span *), from, upto, region->tables_end))
 		return false;
 	bitmap_set(region->free, from, upto - from);
 	store_release(&region->committed, upto);

@@ -5,8 +5,11 @@
 
 /* Address space of one reservation: 64 MiB serve a heap of some 4 GiB. */
 #define META_RESERVE ((size_t)64 << 20)
-/* Where address space is limited: about the metadata of a 64 MiB heap. */
-#define META_RESERVE_LIMITED ((size_t)512 << 10)
+/* Where address space or memory is limited, a share of it, accessible at once:
+ * the heap must not be able to take the room for its own descriptions. Objects
+ * of 16 bytes need 1/32, larger ones 1/100. */
+#define META_LIMIT_SHARE 48
+#define META_RESERVE_LEAST ((size_t)256 << 10)
 /* Made accessible at a time: one system call for 64 KiB of metadata, 8 MiB of heap. */
 #define META_COMMIT ((size_t)64 << 10)
 
@@ -17,10 +20,11 @@ struct meta ash_meta_magazines = META_INITIALIZER;
 static bool meta_reserve(struct meta *meta, size_t size)
 {
 	size_t least = round_up(size + 2 * ash_page_size, ash_page_size);
-	size_t want = ash_os_address_limit() == SIZE_MAX ? META_RESERVE : META_RESERVE_LIMITED;
+	size_t limit = size_min(ash_os_address_limit(), ash_os_data_limit());
+	size_t share = size_max(META_RESERVE_LEAST, limit / META_LIMIT_SHARE);
+	size_t want = round_up(size_max(size_min(META_RESERVE, share), least), ash_page_size);
 	uintptr_t base;
 
-	want = round_up(size_max(want, least), ash_page_size);
 	base = (uintptr_t)ash_os_reserve(want);
 	if (!base) {
 		want = least;
@@ -32,6 +36,8 @@ static bool meta_reserve(struct meta *meta, size_t size)
 	meta->reserved += want;
 	meta->next = meta->committed = base + ash_page_size;
 	meta->end = base + want;
+	if (limit != SIZE_MAX && ash_os_commit((void *)meta->next, want - 2 * ash_page_size))
+		meta->committed = meta->end - ash_page_size;
 	return true;
 }
 

@@ -160,14 +160,24 @@ uintptr_t ash_os_program_address(void)
 	return (uintptr_t)getauxval(AT_PHDR);
 }
 
-size_t ash_os_address_limit(void)
+static size_t limit_of(int resource)
 {
 	struct rlimit limit;
 	int saved = errno;
-	bool known = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+	bool known = getrlimit(resource, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
 
 	errno = saved;
 	return known ? (size_t)limit.rlim_cur : SIZE_MAX;
+}
+
+size_t ash_os_address_limit(void)
+{
+	return limit_of(RLIMIT_AS);
+}
+
+size_t ash_os_data_limit(void)
+{
+	return limit_of(RLIMIT_DATA);
 }
 
 bool ash_os_secure(void)
@@ -180,6 +190,20 @@ uint64_t ash_os_random(void)
 	const uint64_t *bytes = (const uint64_t *)getauxval(AT_RANDOM);
 
 	return bytes ? bytes[1] : (uintptr_t)&bytes;
+}
+
+/* glibc's ld.so: where the kernel put argc, argv and the environment. */
+extern void *__libc_stack_end __attribute__((weak));
+
+char **ash_os_environment(void)
+{
+	char **p;
+
+	if (environ || !&__libc_stack_end || !__libc_stack_end)
+		return environ;
+	/* argc, argv[argc], NULL, environment */
+	p = __libc_stack_end;
+	return p + *(long *)p + 2;
 }
 
 void ash_os_write(int fd, const void *buf, size_t size)

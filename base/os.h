@@ -48,12 +48,17 @@ uint64_t ash_os_now_ms(void);
 unsigned ash_os_va_bits(void);
 /* An address in the program's own file: near its code, data and break. */
 uintptr_t ash_os_program_address(void);
-/* Bytes that RLIMIT_AS leaves to the process, SIZE_MAX where unlimited. */
+/* Bytes of address space (RLIMIT_AS) and of memory (RLIMIT_DATA) that the
+ * process may have, SIZE_MAX where unlimited. */
 size_t ash_os_address_limit(void);
+size_t ash_os_data_limit(void);
 /* True when the program runs with raised privileges (AT_SECURE). */
 bool ash_os_secure(void);
 /* 64 random bits of this process, from the auxiliary vector. */
 uint64_t ash_os_random(void);
+
+/* The environment, also before the C library knows it; NULL where nobody can say. */
+char **ash_os_environment(void);
 
 /* Writes all of buf to fd, as far as the system takes it. */
 void ash_os_write(int fd, const void *buf, size_t size);

@@ -69,7 +69,7 @@ static struct {
 	struct tcache *orphans;  /* lock: of ended threads, with contents */
 	struct tcache *idle;     /* lock: the same, emptied */
 	unsigned owned;          /* lock, racy readers: threads that have one */
-	bool on;                 /* const after start-up */
+	bool on;                 /* const after the constructor */
 	pthread_key_t key;       /* const after start-up */
 } threads = {.lock = LOCK_INITIALIZER(LOCK_THREADS)};
 
@@ -378,8 +378,7 @@ static void thread_exit(void *arg)
 
 bool ash_tcache_init(void)
 {
-	threads.on = pthread_key_create(&threads.key, thread_exit) == 0;
-	return threads.on;
+	return pthread_key_create(&threads.key, thread_exit) == 0;
 }
 
 void ash_tcache_enable(bool on)
