@@ -288,6 +288,11 @@ size_t ash_checked_usable_size(const char *call, const void *p)
 	return full ? full_verify(call, p, usable) : usable;
 }
 
+size_t ash_checked_waiting(unsigned cls)
+{
+	return cls ? load_relaxed(&quarantine[cls].n) : load_relaxed(&quarantine[0].bytes);
+}
+
 void ash_checked_exit(void)
 {
 	if (!full)

@@ -23,6 +23,9 @@ void *ash_checked_request(const struct request *request);
 void ash_checked_release(const char *call, void *p, size_t size);
 size_t ash_checked_usable_size(const char *call, const void *p);
 
+/* Objects of the class (0: bytes of large objects) in quarantine, which no one has in use. Racy. */
+size_t ash_checked_waiting(unsigned cls);
+
 /* Looks at everything in quarantine: the last chance to name a wrong write. */
 void ash_checked_exit(void);
 

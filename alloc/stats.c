@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "alloc/checked.h"
 #include "arena/arena.h"
 #include "arena/pool.h"
 #include "base/meta.h"
@@ -48,7 +49,7 @@ static void collect(struct heap_stats *heap)
 		}
 	}
 	for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++)
-		heap->cls[cls].cached = size_min(cached[cls], heap->cls[cls].out);
+		heap->cls[cls].cached = size_min(cached[cls] + ash_checked_waiting(cls), heap->cls[cls].out);
 }
 
 static void summarize(const struct heap_stats *heap, struct ashlar_stats *s)
@@ -62,7 +63,8 @@ static void summarize(const struct heap_stats *heap, struct ashlar_stats *s)
 		s->small_in_use += (c->out - c->cached) * ash_size_class[cls].size;
 		s->cached += c->cached * ash_size_class[cls].size;
 	}
-	s->large_in_use = load_relaxed(&ash_pool.large_bytes);
+	s->cached += load_relaxed(&ash_large_cached) + ash_checked_waiting(0);
+	s->large_in_use = load_relaxed(&ash_pool.large_bytes) - ash_checked_waiting(0);
 	s->in_use = s->small_in_use + s->large_in_use;
 	s->slab = live - (load_relaxed(&ash_pool.large) << GRANULE_SHIFT);
 	s->dirty = load_relaxed(&ash_pool.dirty) << GRANULE_SHIFT;

@@ -34,6 +34,7 @@ static struct arena *arena_make(unsigned index)
 			arena->index = index;
 			for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++)
 				ash_bin_init(&arena->bin[cls], cls, index);
+			ash_large_cache_init(&arena->large);
 			store_release(&arenas[index], arena);
 		}
 	}
@@ -90,6 +91,8 @@ static void reap(bool all)
 
 		for (unsigned cls = 1; arena && cls < SIZE_CLASS_COUNT; cls++)
 			ash_bin_reap(&arena->bin[cls], all);
+		if (arena)
+			ash_large_cache_reap(&arena->large, all);
 	}
 }
 
@@ -115,10 +118,11 @@ void ash_arena_drain(void)
 /* ---- fork */
 
 typedef void bin_fn(struct bin *bin);
+typedef void lock_fn(struct lock *lock);
 
 static void each_bin(bin_fn *fn)
 {
-	for (unsigned i = 0; i < ARENAS_MAX && i < arena_count(); i++) {
+	for (unsigned i = 0; i < arena_count(); i++) {
 		struct arena *arena = ash_arena_get(i);
 
 		for (unsigned cls = 1; arena && cls < SIZE_CLASS_COUNT; cls++)
@@ -126,21 +130,28 @@ static void each_bin(bin_fn *fn)
 	}
 }
 
-static void bin_fork_take(struct bin *bin)
+/* In the order of ranks: all bins, then all caches of large objects. */
+static void each_lock(lock_fn *fn)
 {
-	lock_take_for_fork(&bin->lock);
-}
+	for (unsigned i = 0; i < arena_count(); i++) {
+		struct arena *arena = ash_arena_get(i);
 
-static void bin_fork_give(struct bin *bin)
-{
-	lock_give_for_fork(&bin->lock);
+		for (unsigned cls = 1; arena && cls < SIZE_CLASS_COUNT; cls++)
+			fn(&arena->bin[cls].lock);
+	}
+	for (unsigned i = 0; i < arena_count(); i++) {
+		struct arena *arena = ash_arena_get(i);
+
+		if (arena)
+			fn(&arena->large.lock);
+	}
 }
 
 void ash_arena_fork_prepare(void)
 {
 	lock_take_for_fork(&making);
 	lock_take_for_fork(&reaping);
-	each_bin(bin_fork_take);
+	each_lock(lock_take_for_fork);
 	ash_pool_fork_prepare(&ash_pool);
 	ash_magazine_fork_prepare();
 }
@@ -149,7 +160,7 @@ void ash_arena_fork_done(void)
 {
 	ash_magazine_fork_done();
 	ash_pool_fork_done(&ash_pool);
-	each_bin(bin_fork_give);
+	each_lock(lock_give_for_fork);
 	lock_give_for_fork(&reaping);
 	lock_give_for_fork(&making);
 }
@@ -160,6 +171,12 @@ void ash_arena_repair(void)
 	lock_init(&reaping, LOCK_REAP);
 	ash_pool_repair(&ash_pool);
 	each_bin(ash_bin_repair);
+	for (unsigned i = 0; i < arena_count(); i++) {
+		struct arena *arena = ash_arena_get(i);
+
+		if (arena && lock_is_held(&arena->large.lock))
+			ash_large_cache_init(&arena->large);
+	}
 }
 
 /* ---- checks */

@@ -10,8 +10,15 @@
 #define ASH_ARENA_ARENA_H
 
 #include "arena/bin.h"
+#include "arena/large.h"
 
 #define ARENAS_MAX 4095
+
+struct arena {
+	struct bin bin[SIZE_CLASS_COUNT];
+	struct large_cache large;
+	unsigned index; /* const */
+};
 
 /* Makes the first arena. Start-up, once. False: out of memory. */
 bool ash_arena_init(unsigned narenas);

@@ -117,7 +117,7 @@ static unsigned bin_take_locked(struct bin *bin, void **end, unsigned n)
 	while (left && (slab = bin_current(bin))) {
 		unsigned k = slab->nfree < left ? slab->nfree : left;
 
-		slab->tick = ash_pool.now;
+		slab->tick = load_relaxed(&ash_pool.now);
 		ash_slab_take(slab, end, k);
 		end -= k;
 		left -= k;
@@ -139,7 +139,7 @@ static bool slab_settle(struct bin *bin, struct slab *slab)
 		if (slab->list != SLAB_FULL)
 			slab_unlink(bin, slab);
 		slab->list = SLAB_AWAY;
-		bin->slabs--;
+		count_sub(&bin->slabs, 1);
 		return true;
 	}
 	bin->empty_slabs += slab->nfree == slab->slots;
@@ -175,7 +175,7 @@ static inline void depot_push(struct bin *bin, void **magazine, unsigned count, 
 	magazine[MAGAZINE_COUNT] = (void *)(uintptr_t)count;
 	magazine[MAGAZINE_LINK] = bin->depot;
 	bin->depot = magazine;
-	bin->depot_count++;
+	count_add(&bin->depot_count, 1);
 	depot_changed(bin, count, bytes);
 }
 
@@ -186,7 +186,8 @@ static inline void **depot_pop(struct bin *bin, unsigned *count)
 
 	*count = (unsigned)(uintptr_t)magazine[MAGAZINE_COUNT];
 	bin->depot = magazine[MAGAZINE_LINK];
-	if (--bin->depot_count < bin->depot_low)
+	count_sub(&bin->depot_count, 1);
+	if (bin->depot_count < bin->depot_low)
 		bin->depot_low = bin->depot_count;
 	depot_changed(bin, -(ptrdiff_t)*count, 0 - (size_t)*count * bin_object_size(bin));
 	return magazine;
@@ -196,7 +197,7 @@ static inline void empty_push(struct bin *bin, void **magazine)
 {
 	magazine[1] = bin->empty;
 	bin->empty = magazine;
-	bin->empty_count++;
+	count_add(&bin->empty_count, 1);
 }
 
 static inline void **empty_pop(struct bin *bin)
@@ -205,7 +206,7 @@ static inline void **empty_pop(struct bin *bin)
 
 	if (magazine) {
 		bin->empty = magazine[1];
-		bin->empty_count--;
+		count_sub(&bin->empty_count, 1);
 	}
 	return magazine;
 }
@@ -244,7 +245,7 @@ static bool bin_grow(struct bin *bin)
 	if (!slab)
 		return false;
 	bin_lock(bin);
-	bin->slabs++;
+	count_add(&bin->slabs, 1);
 	if (bin->current && bin->current->nfree) {
 		/* Someone else was first: keep theirs, use this one next. */
 		bin->empty_slabs++;
@@ -470,7 +471,7 @@ static unsigned flush_granule(struct flush *flush, const char *call, void **obje
 			ash_misuse_pointer(call, objects[i]);
 		if (unlikely(*word & bit))
 			ash_misuse_double_free(call, objects[i]);
-		*word |= bit;
+		store_relaxed(word, *word | bit);
 		if (slot / 64 < lowest)
 			lowest = (unsigned)(slot / 64);
 	} while (++i < n && (uintptr_t)objects[i] >> GRANULE_SHIFT == granule);
@@ -585,7 +586,7 @@ static void slab_repair(struct bin *bin, struct slab *slab)
 	slab->nfree = (uint16_t)slab_count_free(slab);
 	slab->hint = 0;
 	slab->list = SLAB_FULL;
-	bin->slabs++;
+	count_add(&bin->slabs, 1);
 	bin->out += (size_t)(slab->slots - slab->nfree);
 	bin->empty_slabs += slab->nfree == slab->slots;
 	if (slab->nfree)

@@ -36,11 +36,6 @@ struct bin {
 	struct slab *list[SLAB_LISTS];  /* lock: by occupancy, fullest first */
 };
 
-struct arena {
-	struct bin bin[SIZE_CLASS_COUNT];
-	unsigned index; /* const */
-};
-
 void ash_bin_init(struct bin *bin, unsigned cls, unsigned arena);
 
 /* Exchanges an empty large magazine for one from the depot. Returns its head,

@@ -5,18 +5,118 @@
 
 #include "arena/arena.h"
 #include "arena/pool.h"
-#include "base/fatal.h"
+#include "base/options.h"
 
 static size_t granules_of(size_t size)
 {
 	return (size + GRANULE - 1) >> GRANULE_SHIFT;
 }
 
-static void large_count(ptrdiff_t granules, ptrdiff_t bytes)
+/* ---- the last freed */
+
+/* All caches together: 4 MiB, or 1/16 of live memory. */
+#define CACHED_MIN ((size_t)4 << 20)
+#define CACHED_SHARE 16
+/* A program that allocates large objects alone has periodic work too. */
+#define EVENTS_PER_TICK 16
+
+size_t ash_large_cached; /* atomic */
+
+void ash_large_cache_init(struct large_cache *cache)
 {
-	add_relaxed(&ash_pool.large, (size_t)granules);
-	add_relaxed(&ash_pool.large_bytes, (size_t)bytes);
+	memset(cache, 0, sizeof(*cache));
+	lock_init(&cache->lock, LOCK_LARGE);
 }
+
+static size_t span_bytes(const struct large *large)
+{
+	return (size_t)large->span.granules << GRANULE_SHIFT;
+}
+
+static void cache_count(struct large_cache *cache, ptrdiff_t bytes)
+{
+	count_add(&cache->bytes, (size_t)bytes);
+	add_relaxed(&ash_large_cached, (size_t)bytes);
+}
+
+/* Lock held. */
+static struct large *cache_pop(struct large_cache *cache, size_t granules)
+{
+	struct large *large = cache->list[granules];
+
+	if (!large)
+		return NULL;
+	cache->list[granules] = large->next;
+	if (--cache->count[granules] < cache->low[granules])
+		cache->low[granules] = cache->count[granules];
+	cache_count(cache, -(ptrdiff_t)span_bytes(large));
+	return large;
+}
+
+static struct large *cache_take(size_t granules)
+{
+	struct large_cache *cache = &arena_current()->large;
+	struct large *large;
+
+	count_add(&cache->events, 1);
+	if (load_relaxed(&cache->events) % EVENTS_PER_TICK == 0)
+		ash_arena_tick();
+	if (granules > LARGE_CACHE_GRANULES || !load_relaxed(&cache->bytes))
+		return NULL;
+	lock_take(&cache->lock);
+	large = cache_pop(cache, granules);
+	lock_give(&cache->lock);
+	return large;
+}
+
+/* False: the object is too long, or enough are kept. */
+static bool cache_keep(struct large *large)
+{
+	struct large_cache *cache = &arena_current()->large;
+	size_t granules = large->span.granules, live = load_relaxed(&ash_pool.live) << GRANULE_SHIFT;
+
+	if (granules > LARGE_CACHE_GRANULES || ash_options.dirty_decay_ms == 0 ||
+	    load_relaxed(&ash_large_cached) + span_bytes(large) > size_max(CACHED_MIN, live / CACHED_SHARE))
+		return false;
+	large->used = true;
+	lock_take(&cache->lock);
+	large->next = cache->list[granules];
+	cache->list[granules] = large;
+	cache->count[granules]++;
+	cache_count(cache, (ptrdiff_t)span_bytes(large));
+	lock_give(&cache->lock);
+	return true;
+}
+
+static void pool_give(struct large *large)
+{
+	sub_relaxed(&ash_pool.large, large->span.granules);
+	ash_pool_give(&ash_pool, &large->span, ~(uint64_t)0, sizeof(*large));
+}
+
+void ash_large_cache_reap(struct large_cache *cache, bool all)
+{
+	struct large *large, *cut = NULL;
+
+	if (!load_relaxed(&cache->bytes))
+		return;
+	lock_take(&cache->lock);
+	for (size_t n = 1; n <= LARGE_CACHE_GRANULES; n++) {
+		for (unsigned k = all ? cache->count[n] : cache->low[n]; k; k--) {
+			large = cache_pop(cache, n);
+			large->next = cut;
+			cut = large;
+		}
+		cache->low[n] = cache->count[n];
+	}
+	lock_give(&cache->lock);
+	while ((large = cut)) {
+		cut = large->next;
+		pool_give(large);
+	}
+}
+
+/* ---- objects */
 
 /* Only what may hold old contents: untouched memory reads as zeros and stays untouched. */
 static void large_zero(const struct large *large)
@@ -24,7 +124,7 @@ static void large_zero(const struct large *large)
 	for (size_t g = 0; g < large->span.granules; g++) {
 		size_t at = g << GRANULE_SHIFT;
 
-		if (ash_pool_touched(&large->span, g))
+		if (large->used || ash_pool_touched(&large->span, g))
 			memset((char *)large->span.base + at, 0, size_min(GRANULE, large->size - at));
 	}
 }
@@ -38,21 +138,25 @@ static struct large *large_take(size_t granules, size_t align)
 		ash_arena_drain();
 		span = ash_pool_take(&ash_pool, granules, align, sizeof(struct large));
 	}
+	if (span)
+		add_relaxed(&ash_pool.large, granules);
 	return (struct large *)span;
 }
 
 void *ash_large_alloc(size_t size, size_t align, bool zero)
 {
-	size_t granules = granules_of(size), steps = granules_of(align);
+	size_t granules = size_max(granules_of(size), 1), steps = size_max(granules_of(align), 1);
 	struct large *large;
 
 	if (size > PTRDIFF_MAX || align > PTRDIFF_MAX || granules + steps > UINT32_MAX)
 		return NULL;
-	large = large_take(size_max(granules, 1), size_max(steps, 1));
+	large = cache_take(steps == 1 ? granules : SIZE_MAX);
+	if (!large)
+		large = large_take(granules, steps);
 	if (!large)
 		return NULL;
 	large->size = large_usable(size);
-	large_count((ptrdiff_t)large->span.granules, (ptrdiff_t)large->size);
+	add_relaxed(&ash_pool.large_bytes, large->size);
 	if (zero)
 		large_zero(large);
 	store_release(&large->span.kind, SPAN_LARGE);
@@ -62,9 +166,10 @@ void *ash_large_alloc(size_t size, size_t align, bool zero)
 
 void ash_large_free(struct large *large)
 {
-	large_count(-(ptrdiff_t)large->span.granules, -(ptrdiff_t)large->size);
+	sub_relaxed(&ash_pool.large_bytes, large->size);
 	ash_pool_publish(&large->span, 1, false);
-	ash_pool_give(&ash_pool, &large->span, ~(uint64_t)0, sizeof(*large));
+	if (!cache_keep(large))
+		pool_give(large);
 }
 
 bool ash_large_resize(struct large *large, size_t size)
@@ -75,7 +180,8 @@ bool ash_large_resize(struct large *large, size_t size)
 		return false;
 	if (granules != before && !ash_pool_resize(&ash_pool, &large->span, granules))
 		return false;
-	large_count((ptrdiff_t)granules - (ptrdiff_t)before, (ptrdiff_t)usable - (ptrdiff_t)large->size);
+	add_relaxed(&ash_pool.large, granules - before);
+	add_relaxed(&ash_pool.large_bytes, usable - large->size);
 	large->size = usable;
 	return true;
 }

@@ -2,16 +2,40 @@
  *
  * large — objects above SMALL_MAX, each a span of its own.
  *
- * Straight from and to the ordinary pool; grow and shrink in place where the
- * granules behind them allow. Any thread may call, with no locks held.
+ * From and to the ordinary pool, with a short stop in between: each arena keeps
+ * some of the last freed ones up to 1 MiB as they are, for the next request of
+ * the same length. Grow and shrink in place where the granules behind them
+ * allow. Any thread may call, with no locks held.
  */
 #ifndef ASH_ARENA_LARGE_H
 #define ASH_ARENA_LARGE_H
 
 #include "arena/region.h"
+#include "base/lock.h"
 
 /* Usable sizes are multiples of this, whatever the OS page. */
 #define LARGE_STEP ((size_t)4096)
+
+#define LARGE_CACHE_GRANULES ((size_t)1 << (20 - GRANULE_SHIFT))
+
+/* Freed large objects, by length in granules. They lead nowhere: no pointer into
+ * them is an object. */
+struct large_cache {
+	struct lock lock;                                  /* rank LARGE */
+	struct large *list[LARGE_CACHE_GRANULES + 1];      /* lock: the last freed first */
+	uint16_t count[LARGE_CACHE_GRANULES + 1];          /* lock */
+	uint16_t low[LARGE_CACHE_GRANULES + 1];            /* lock: the fewest since the last reap */
+	size_t bytes;                                      /* lock, racy readers */
+	unsigned events;                                   /* racy: allocations since the arena was new */
+};
+
+void ash_large_cache_init(struct large_cache *cache);
+
+/* What no one needed since the last reap (all: everything) goes to the pool. */
+void ash_large_cache_reap(struct large_cache *cache, bool all);
+
+/* Bytes in all caches. */
+HIDDEN extern size_t ash_large_cached;
 
 /* At least `size` bytes at a multiple of `align` (a power of two), zeros when
  * asked. NULL: out of memory, or size above PTRDIFF_MAX. */

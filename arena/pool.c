@@ -72,7 +72,7 @@ void ash_pool_init(struct pool *pool, const struct page_source *source, uint64_t
 
 static void clock_look(struct pool *pool)
 {
-	pool->now = (uint32_t)(pool->clock_ms() / TICK_MS);
+	store_relaxed(&pool->now, (uint32_t)(pool->clock_ms() / TICK_MS));
 	pool->events = 0;
 }
 

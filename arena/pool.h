@@ -62,7 +62,7 @@ struct pool {
 	size_t purge_calls; /* lock, racy readers: system calls for that */
 
 	unsigned events; /* lock: operations since the clock was read */
-	uint32_t now;    /* lock: tick of the last look at the clock */
+	uint32_t now;    /* lock, racy readers: tick of the last look at the clock */
 	uint32_t last_tick_work; /* lock */
 
 	/* The caps learn: what they gave back and is soon taken fresh again is regret. */

@@ -46,8 +46,9 @@ static uintptr_t reserve_aligned(const struct page_source *source, size_t size)
 /* Where address space is limited, at the next multiple of SLOT_BYTES that we have not used: costs `size` alone. */
 static uintptr_t reserve_exact(const struct page_source *source, size_t size)
 {
-	uintptr_t quarter = (uintptr_t)1 << (ash_os_va_bits() - 2), drawn = ash_os_random() % 1024;
-	uintptr_t base = (uintptr_t)source->reserve_at(quarter + (drawn + ash_region_count + 1) * SLOT_BYTES, size);
+	/* 3/8 of the address space: behind every place of a sparse page map. */
+	uintptr_t low = (uintptr_t)3 << (ash_os_va_bits() - 3), drawn = ash_os_random() % 1024;
+	uintptr_t base = (uintptr_t)source->reserve_at(low + (drawn + ash_region_count) * SLOT_BYTES, size);
 
 	if (!base)
 		base = round_up((uintptr_t)source->reserve(size + GRANULE), GRANULE);

@@ -119,7 +119,7 @@ static inline unsigned word_take(uint64_t *word, uintptr_t base, size_t size, vo
 		*--end = (void *)(base + (size_t)__builtin_ctzll(w) * size);
 		w &= w - 1;
 	} while (end != stop);
-	*word = w;
+	store_relaxed(word, w); /* racy readers: ash_bin_verify */
 	return count;
 }
 

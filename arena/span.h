@@ -43,7 +43,9 @@ struct slab {
 
 struct large {
 	struct span span;
-	size_t size; /* usable bytes, a multiple of LARGE_STEP; changes by realloc of its owner only */
+	size_t size;        /* usable bytes, a multiple of LARGE_STEP; changes by realloc of its owner only */
+	struct large *next; /* lock of the cache that holds it */
+	bool used;          /* owner: all of it may hold old contents */
 };
 
 _Static_assert(sizeof(struct slab) <= 72, "a slab's head is one cache line and its first word");

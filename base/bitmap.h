@@ -2,11 +2,13 @@
  *
  * bitmap — ranges of bits in arrays of 64-bit words.
  *
- * Plain functions over memory of the caller's, who also holds its lock.
+ * Plain functions over memory of the caller's, who also holds its lock. Writes
+ * are relaxed stores, for the sake of racy readers of single bits.
  */
 #ifndef ASH_BASE_BITMAP_H
 #define ASH_BASE_BITMAP_H
 
+#include "base/atomic.h"
 #include "base/compiler.h"
 
 static inline bool bitmap_test(const uint64_t *map, size_t i)
@@ -28,7 +30,7 @@ static inline void bitmap_set(uint64_t *map, size_t i, size_t n)
 	for (size_t len; n; i += len, n -= len) {
 		uint64_t mask = bitmap_mask(i, n, &len);
 
-		map[i / 64] |= mask;
+		store_relaxed(&map[i / 64], map[i / 64] | mask);
 	}
 }
 
@@ -37,7 +39,7 @@ static inline void bitmap_clear(uint64_t *map, size_t i, size_t n)
 	for (size_t len; n; i += len, n -= len) {
 		uint64_t mask = bitmap_mask(i, n, &len);
 
-		map[i / 64] &= ~mask;
+		store_relaxed(&map[i / 64], map[i / 64] & ~mask);
 	}
 }
 

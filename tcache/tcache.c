@@ -406,7 +406,7 @@ static struct tcache *orphan_take(void)
 	}
 	tc = threads.idle;
 	if (tc)
-		threads.idle = tc->next_orphan;
+		store_relaxed(&threads.idle, tc->next_orphan);
 	return tc;
 }
 
@@ -458,7 +458,7 @@ void ash_tcache_flush_orphans(void)
 		lock_take(&threads.lock);
 		tc->state = TCACHE_IDLE;
 		tc->next_orphan = threads.idle;
-		threads.idle = tc;
+		store_relaxed(&threads.idle, tc);
 		lock_give(&threads.lock);
 	}
 }
