@@ -44,9 +44,9 @@ static uint64_t secret;
 /* Class 0: large objects. */
 static struct quarantine {
 	struct lock lock;
-	unsigned first;           /* lock */
-	unsigned n;               /* lock */
-	size_t bytes;             /* lock */
+	unsigned first;             /* lock */
+	unsigned n;                 /* lock */
+	size_t bytes;               /* lock */
 	void *waiting[WAITING_MAX]; /* lock: ring, oldest at first */
 } quarantine[SIZE_CLASS_COUNT];
 
@@ -127,7 +127,9 @@ static size_t raw_usable(const char *call, const void *p)
 	return ash_size_class[cls].size;
 }
 
-static void *raw_alloc(size_t size, size_t align, bool zero, size_t *usable)
+static void quarantine_empty(void);
+
+static void *raw_try(size_t size, size_t align, bool zero, size_t *usable)
 {
 	unsigned cls = ash_size_class_aligned(size, align);
 	void *p = NULL;
@@ -137,12 +139,19 @@ static void *raw_alloc(size_t size, size_t align, bool zero, size_t *usable)
 		*usable = large_usable(size);
 		return p;
 	}
-	if (!ash_bin_take(&arena_current()->bin[cls], &p, 1)) {
-		ash_arena_drain();
-		ash_bin_take(&arena_current()->bin[cls], &p, 1);
-	}
 	*usable = ash_size_class[cls].size;
-	return p;
+	return ash_bin_take(&arena_current()->bin[cls], &p, 1) ? p : NULL;
+}
+
+static void *raw_alloc(size_t size, size_t align, bool zero, size_t *usable)
+{
+	void *p = raw_try(size, align, zero, usable);
+
+	if (p || !full)
+		return p;
+	quarantine_empty();
+	ash_arena_drain();
+	return raw_try(size, align, zero, usable);
 }
 
 static void raw_free(void *p)
@@ -177,6 +186,31 @@ static bool quarantine_is_over(const struct quarantine *q, unsigned cls)
 	return q->n >= WAITING_MAX || (q->n > WAITING_MIN && q->bytes > WAITING_BYTES);
 }
 
+/* The oldest goes back; lock held, given meanwhile. */
+static void quarantine_let_go(const char *call, struct quarantine *q)
+{
+	void *oldest = q->waiting[q->first];
+
+	waiting_check(call, oldest);
+	q->bytes -= raw_usable(call, oldest);
+	q->first = (q->first + 1) % WAITING_MAX;
+	q->n--;
+	lock_give(&q->lock);
+	raw_free(oldest);
+	lock_take(&q->lock);
+}
+
+/* Memory is out: what waits is needed. */
+static COLD void quarantine_empty(void)
+{
+	for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++) {
+		lock_take(&quarantine[cls].lock);
+		while (quarantine[cls].n)
+			quarantine_let_go("free", &quarantine[cls]);
+		lock_give(&quarantine[cls].lock);
+	}
+}
+
 /* The object joins; those that have waited long enough go back. */
 static void quarantine_put(const char *call, void *p, size_t usable)
 {
@@ -187,17 +221,8 @@ static void quarantine_put(const char *call, void *p, size_t usable)
 	lock_take(&q->lock);
 	q->waiting[(q->first + q->n++) % WAITING_MAX] = p;
 	q->bytes += usable;
-	while (quarantine_is_over(q, cls)) {
-		void *oldest = q->waiting[q->first];
-
-		waiting_check(call, oldest);
-		q->bytes -= raw_usable(call, oldest);
-		q->first = (q->first + 1) % WAITING_MAX;
-		q->n--;
-		lock_give(&q->lock);
-		raw_free(oldest);
-		lock_take(&q->lock);
-	}
+	while (quarantine_is_over(q, cls))
+		quarantine_let_go(call, q);
 	lock_give(&q->lock);
 }
 

@@ -28,7 +28,8 @@ struct option {
 
 static const struct option options[] = {
 #define BOOL(name, value, doc) {#name, OPTION_BOOL, &ash_options.name, 0, 1, "true|false"},
-#define NUMBER(name, value, smallest, largest, unit, doc) {#name, OPTION_NUMBER, &ash_options.name, smallest, largest, NULL},
+#define NUMBER(name, value, smallest, largest, unit, doc) \
+	{#name, OPTION_NUMBER, &ash_options.name, smallest, largest, NULL},
 #define CHOICE(name, value, choices, doc) {#name, OPTION_CHOICE, &ash_options.name, 0, 0, choices},
 #include "base/option.def"
 #undef BOOL
@@ -39,16 +40,68 @@ static const struct option options[] = {
 
 /* Keys of jemalloc whose mechanism this version does not have. */
 static const char *const unavailable[] = {
-	"abort", "background_thread", "bin_shards", "cache_oblivious", "calloc_madvise_threshold", "debug_double_free_max_scan",
-	"disable_large_size_classes", "dss", "experimental_infallible_new", "hpa", "huge_arena_pac_thp", "lg_extent_max_active_fit", "lg_prof_interval",
-	"lg_prof_sample", "lg_san_uaf_align", "lg_tcache_flush_large_div", "lg_tcache_flush_small_div", "lg_tcache_max",
-	"lg_tcache_nslots_mul", "log", "max_background_threads", "metadata_thp", "mutex_max_spin", "muzzy_decay_ms", "narenas_ratio",
-	"oversize_threshold", "percpu_arena", "process_madvise_max_batch", "prof", "prof_accum", "prof_active", "prof_bt_max",
-	"prof_final", "prof_gdump", "prof_leak", "prof_leak_error", "prof_log", "prof_pid_namespace", "prof_prefix",
-	"prof_recent_alloc_max", "prof_stats", "prof_sys_thread_name", "prof_thread_active_init", "prof_time_resolution",
-	"prof_unbias", "retain", "san_guard_large", "san_guard_small", "slab_sizes", "stats_interval", "stats_interval_opts",
-	"stats_print_opts", "tcache_gc_delay_bytes", "tcache_gc_incr_bytes", "tcache_max", "tcache_ncached_max", "tcache_nslots_large",
-	"tcache_nslots_small_max", "tcache_nslots_small_min", "thp", "trust_madvise", "utrace",
+	"abort",
+	"background_thread",
+	"bin_shards",
+	"cache_oblivious",
+	"calloc_madvise_threshold",
+	"debug_double_free_max_scan",
+	"disable_large_size_classes",
+	"dss",
+	"experimental_infallible_new",
+	"hpa",
+	"huge_arena_pac_thp",
+	"lg_extent_max_active_fit",
+	"lg_prof_interval",
+	"lg_prof_sample",
+	"lg_san_uaf_align",
+	"lg_tcache_flush_large_div",
+	"lg_tcache_flush_small_div",
+	"lg_tcache_max",
+	"lg_tcache_nslots_mul",
+	"log",
+	"max_background_threads",
+	"metadata_thp",
+	"mutex_max_spin",
+	"muzzy_decay_ms",
+	"narenas_ratio",
+	"oversize_threshold",
+	"percpu_arena",
+	"process_madvise_max_batch",
+	"prof",
+	"prof_accum",
+	"prof_active",
+	"prof_bt_max",
+	"prof_final",
+	"prof_gdump",
+	"prof_leak",
+	"prof_leak_error",
+	"prof_log",
+	"prof_pid_namespace",
+	"prof_prefix",
+	"prof_recent_alloc_max",
+	"prof_stats",
+	"prof_sys_thread_name",
+	"prof_thread_active_init",
+	"prof_time_resolution",
+	"prof_unbias",
+	"retain",
+	"san_guard_large",
+	"san_guard_small",
+	"slab_sizes",
+	"stats_interval",
+	"stats_interval_opts",
+	"stats_print_opts",
+	"tcache_gc_delay_bytes",
+	"tcache_gc_incr_bytes",
+	"tcache_max",
+	"tcache_ncached_max",
+	"tcache_nslots_large",
+	"tcache_nslots_small_max",
+	"tcache_nslots_small_min",
+	"thp",
+	"trust_madvise",
+	"utrace",
 };
 #define UNAVAILABLE (sizeof(unavailable) / sizeof(*unavailable))
 
@@ -102,7 +155,8 @@ static unsigned distance(const char *a, const char *b)
 
 		row[0] = i;
 		for (unsigned j = 1; j <= n; j++) {
-			unsigned replace = diagonal + (*a != b[j - 1]), other = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+			unsigned replace = diagonal + (*a != b[j - 1]),
+				 other = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
 
 			diagonal = row[j];
 			row[j] = replace < other ? replace : other;
@@ -156,8 +210,9 @@ static bool parse_number(const char *text, int64_t *value)
 	if (!*text)
 		return false;
 	for (; *text; text++) {
-		unsigned digit = *text >= '0' && *text <= '9' ? (unsigned)(*text - '0')
-			: (*text | 32) >= 'a' && (*text | 32) <= 'f' ? (unsigned)((*text | 32) - 'a' + 10) : base;
+		unsigned digit = *text >= '0' && *text <= '9'                 ? (unsigned)(*text - '0')
+				 : (*text | 32) >= 'a' && (*text | 32) <= 'f' ? (unsigned)((*text | 32) - 'a' + 10)
+									      : base;
 
 		if (digit >= base || __builtin_mul_overflow(n, base, &n) || __builtin_add_overflow(n, digit, &n))
 			return false;
@@ -211,13 +266,14 @@ static bool option_set(const struct option *option, const char *text)
 static void wrong_value(const struct source *source, const struct option *option, const char *text)
 {
 	if (option->type != OPTION_NUMBER)
-		ash_message("%s: bad value \"%s\" for \"%s\": one of %s", source->name, text, option->name, option->choices);
+		ash_message("%s: bad value \"%s\" for \"%s\": one of %s", source->name, text, option->name,
+			    option->choices);
 	else if (option->largest == INT64_MAX)
-		ash_message("%s: bad value \"%s\" for \"%s\": an integer, at least %zd", source->name, text, option->name,
-			    (ptrdiff_t)option->smallest);
+		ash_message("%s: bad value \"%s\" for \"%s\": an integer, at least %zd", source->name, text,
+			    option->name, (ptrdiff_t)option->smallest);
 	else
-		ash_message("%s: bad value \"%s\" for \"%s\": an integer from %zd to %zd", source->name, text, option->name,
-			    (ptrdiff_t)option->smallest, (ptrdiff_t)option->largest);
+		ash_message("%s: bad value \"%s\" for \"%s\": an integer from %zd to %zd", source->name, text,
+			    option->name, (ptrdiff_t)option->smallest, (ptrdiff_t)option->largest);
 }
 
 static void wrong_key(const struct source *source, const char *key)
@@ -278,7 +334,8 @@ static void pair_read(struct source *source, const char *p, const char *end)
 		return;
 	}
 	if (*mark == '=')
-		ash_message("%s: \"%s=%s\": write \"%s:%s\"; it is applied", source->name, key.text, value.text, key.text, value.text);
+		ash_message("%s: \"%s=%s\": write \"%s:%s\"; it is applied", source->name, key.text, value.text,
+			    key.text, value.text);
 	pair_apply(source, key.text, value.text);
 }
 

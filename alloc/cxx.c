@@ -82,14 +82,15 @@ static COLD void *nothrow_with_handler(size_t size, size_t align)
 	void *p = NULL;
 
 	if (align <= 1) {
-		void *(*new)(size_t, const void *) = (void *(*)(size_t, const void *))late_symbol("_ZnwmRKSt9nothrow_t");
+		void *(*new)(size_t, const void *) =
+			(void *(*)(size_t, const void *))late_symbol("_ZnwmRKSt9nothrow_t");
 
-		p = new ? new(size, "") : NULL;
+		p = new ? new (size, "") : NULL;
 	} else {
 		void *(*new)(size_t, size_t, const void *) =
 			(void *(*)(size_t, size_t, const void *))late_symbol("_ZnwmSt11align_val_tRKSt9nothrow_t");
 
-		p = new ? new(size, align, "") : NULL;
+		p = new ? new (size, align, "") : NULL;
 	}
 	return p;
 }

@@ -19,7 +19,7 @@ static void nothing(void)
 {
 }
 
-static void (*resolve_early(void))(void)
+__attribute__((used)) static void (*resolve_early(void))(void)
 {
 	ash_tcache = &ash_tcache_none;
 	return nothing;

@@ -27,8 +27,8 @@ static bool page_size_fits(void)
 {
 	if (ash_page_size <= GRANULE)
 		return true;
-	ash_message("pages of %zu bytes are larger than this build's granule of %zu: build with -Dlg_granule=%u", ash_page_size, GRANULE,
-		    log2_floor(ash_page_size));
+	ash_message("pages of %zu bytes are larger than this build's granule of %zu: build with -Dlg_granule=%u",
+		    ash_page_size, GRANULE, log2_floor(ash_page_size));
 	return false;
 }
 

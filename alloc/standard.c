@@ -204,7 +204,10 @@ EXPORT void *valloc(size_t size)
 	return aligned_or_fail("valloc", ash_page_size, size);
 }
 
-EXPORT void *pvalloc(size_t size)
+/* musl does not declare it. */
+EXPORT void *pvalloc(size_t size);
+
+void *pvalloc(size_t size)
 {
 	size_t rounded = round_up(size, ash_page_size);
 

@@ -95,7 +95,8 @@ EXPORT int ashlar_stats(struct ashlar_stats *out, size_t size)
 static void write_summary(int fd, const struct ashlar_stats *s)
 {
 	ash_print(fd, "%14zu bytes held from the system\n%14zu bytes in use\n", s->held, s->in_use);
-	ash_print(fd, "\n%14zu bytes in use by small objects\n%14zu bytes in use by large objects\n", s->small_in_use, s->large_in_use);
+	ash_print(fd, "\n%14zu bytes in use by small objects\n%14zu bytes in use by large objects\n", s->small_in_use,
+		  s->large_in_use);
 	ash_print(fd, "%14zu bytes free in caches of %u threads and in depots\n", s->cached, s->nthreads);
 	ash_print(fd, "%14zu bytes in slabs, for %u arenas\n", s->slab, s->narenas);
 	ash_print(fd, "%14zu bytes dirty: free, kept for reuse\n", s->dirty);
@@ -110,8 +111,8 @@ static void write_classes(int fd, const struct heap_stats *heap)
 		const struct class_stats *c = &heap->cls[cls];
 
 		if (c->slabs)
-			ash_print(fd, "%10u %12zu %12zu %10zu %14zu\n", ash_size_class[cls].size, c->out - c->cached, c->cached, c->slabs,
-				  (c->out - c->cached) * ash_size_class[cls].size);
+			ash_print(fd, "%10u %12zu %12zu %10zu %14zu\n", ash_size_class[cls].size, c->out - c->cached,
+				  c->cached, c->slabs, (c->out - c->cached) * ash_size_class[cls].size);
 	}
 }
 
@@ -136,7 +137,10 @@ EXPORT int ashlar_structure_check(void)
 	return ash_arena_check() + ash_tcache_check();
 }
 
-EXPORT void malloc_stats(void)
+/* glibc declares it in <malloc.h>, musl nowhere. */
+EXPORT void malloc_stats(void);
+
+void malloc_stats(void)
 {
 	ash_stats_write(STDERR_FILENO);
 }

@@ -14,7 +14,7 @@
 static struct arena *arenas[ARENAS_MAX]; /* atomic: release by arena_make */
 struct arena *ash_arena_first;
 unsigned ash_arena_active = 1;
-static unsigned limit = 1;               /* const after start-up */
+static unsigned limit = 1; /* const after start-up */
 static struct lock making = LOCK_INITIALIZER(LOCK_ARENAS);
 static struct lock reaping = LOCK_INITIALIZER(LOCK_REAP);
 
@@ -78,7 +78,8 @@ void ash_arena_contended(void)
 		return;
 	now = ash_os_now_ms();
 	if (now - load_relaxed(&waits_since) <= CONTENTION_MS)
-		__atomic_compare_exchange_n(&ash_arena_active, &n, 2 * n < limit ? 2 * n : limit, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+		__atomic_compare_exchange_n(&ash_arena_active, &n, 2 * n < limit ? 2 * n : limit, false,
+					    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 	store_relaxed(&waits_since, now);
 }
 

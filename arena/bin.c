@@ -26,7 +26,7 @@
 /* Slabs that flush ends at a time, outside the lock. */
 #define LEAVING_MAX 16
 
-size_t ash_depot_bytes; /* atomic */
+size_t ash_depot_bytes;                      /* atomic */
 static size_t depot_limit = DEPOT_BYTES_MIN; /* atomic */
 
 void ash_bin_init(struct bin *bin, unsigned cls, unsigned arena)
@@ -155,7 +155,8 @@ static bool slab_settle(struct bin *bin, struct slab *slab)
 
 void ash_bin_limit_depots(void)
 {
-	store_relaxed(&depot_limit, size_max(DEPOT_BYTES_MIN, (load_relaxed(&ash_pool.live) << GRANULE_SHIFT) / DEPOT_SHARE));
+	store_relaxed(&depot_limit,
+		      size_max(DEPOT_BYTES_MIN, (load_relaxed(&ash_pool.live) << GRANULE_SHIFT) / DEPOT_SHARE));
 }
 
 static inline bool depot_has_room(size_t bytes)
@@ -656,13 +657,13 @@ int ash_bin_check(struct bin *bin)
 	each_slab(bin, slab_check);
 	objects = depot_truth(bin, &magazines);
 	if (truth.out != bin->out || truth.slabs != bin->slabs) {
-		ash_message("bin of %zu bytes: %zu objects out of %u slabs, its slabs say %zu out of %zu", bin_object_size(bin), bin->out,
-			    bin->slabs, truth.out, truth.slabs);
+		ash_message("bin of %zu bytes: %zu objects out of %u slabs, its slabs say %zu out of %zu",
+			    bin_object_size(bin), bin->out, bin->slabs, truth.out, truth.slabs);
 		truth.broken++;
 	}
 	if (objects != bin->depot_objects || magazines != bin->depot_count) {
-		ash_message("bin of %zu bytes: %zu objects in %u depot magazines, the depot says %zu in %zu", bin_object_size(bin),
-			    bin->depot_objects, bin->depot_count, objects, magazines);
+		ash_message("bin of %zu bytes: %zu objects in %u depot magazines, the depot says %zu in %zu",
+			    bin_object_size(bin), bin->depot_objects, bin->depot_count, objects, magazines);
 		truth.broken++;
 	}
 	lock_give(&bin->lock);

@@ -19,21 +19,21 @@
 
 struct bin {
 	struct lock lock;
-	uint16_t cls;                   /* const */
-	uint16_t arena;                 /* const: index */
-	uint32_t depot_count;           /* lock, racy readers: magazines in the depot */
-	uint32_t depot_low;             /* lock: the fewest since the last reap */
-	uint32_t empty_count;           /* lock: empty magazines */
-	uint32_t empty_slabs;           /* lock: slabs on a list without an object in use */
-	uint32_t slabs;                 /* lock, racy readers */
-	uint32_t magazine_bytes;        /* const: objects of a full large magazine */
-	uint32_t magazine_objects;      /* const */
-	size_t out;                     /* lock, racy readers: objects handed out by slabs */
-	size_t depot_objects;           /* lock, racy readers */
-	void **depot;                   /* lock: base of the top magazine */
-	void **empty;                   /* lock: bases of empty magazines, linked through slot 1 */
-	struct slab *current;           /* lock: filled from first */
-	struct slab *list[SLAB_LISTS];  /* lock: by occupancy, fullest first */
+	uint16_t cls;                  /* const */
+	uint16_t arena;                /* const: index */
+	uint32_t depot_count;          /* lock, racy readers: magazines in the depot */
+	uint32_t depot_low;            /* lock: the fewest since the last reap */
+	uint32_t empty_count;          /* lock: empty magazines */
+	uint32_t empty_slabs;          /* lock: slabs on a list without an object in use */
+	uint32_t slabs;                /* lock, racy readers */
+	uint32_t magazine_bytes;       /* const: objects of a full large magazine */
+	uint32_t magazine_objects;     /* const */
+	size_t out;                    /* lock, racy readers: objects handed out by slabs */
+	size_t depot_objects;          /* lock, racy readers */
+	void **depot;                  /* lock: base of the top magazine */
+	void **empty;                  /* lock: bases of empty magazines, linked through slot 1 */
+	struct slab *current;          /* lock: filled from first */
+	struct slab *list[SLAB_LISTS]; /* lock: by occupancy, fullest first */
 };
 
 void ash_bin_init(struct bin *bin, unsigned cls, unsigned arena);

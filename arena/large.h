@@ -21,12 +21,12 @@
 /* Freed large objects, by length in granules. They lead nowhere: no pointer into
  * them is an object. */
 struct large_cache {
-	struct lock lock;                                  /* rank LARGE */
-	struct large *list[LARGE_CACHE_GRANULES + 1];      /* lock: the last freed first */
-	uint16_t count[LARGE_CACHE_GRANULES + 1];          /* lock */
-	uint16_t low[LARGE_CACHE_GRANULES + 1];            /* lock: the fewest since the last reap */
-	size_t bytes;                                      /* lock, racy readers */
-	unsigned events;                                   /* racy: allocations since the arena was new */
+	struct lock lock;                             /* rank LARGE */
+	struct large *list[LARGE_CACHE_GRANULES + 1]; /* lock: the last freed first */
+	uint16_t count[LARGE_CACHE_GRANULES + 1];     /* lock */
+	uint16_t low[LARGE_CACHE_GRANULES + 1];       /* lock: the fewest since the last reap */
+	size_t bytes;                                 /* lock, racy readers */
+	unsigned events;                              /* racy: allocations since the arena was new */
 };
 
 void ash_large_cache_init(struct large_cache *cache);

@@ -14,7 +14,8 @@ static const struct large *large_around(const struct region *region, const void 
 	for (size_t g = region_granule(region, (uintptr_t)p) + 1; g-- > 0;) {
 		const struct span *span = region_span(region, (void *)region_address(region, g));
 
-		if (span && span->kind == SPAN_LARGE && (uintptr_t)p - span->base < (size_t)span->granules << GRANULE_SHIFT)
+		if (span && span->kind == SPAN_LARGE &&
+		    (uintptr_t)p - span->base < (size_t)span->granules << GRANULE_SHIFT)
 			return (const struct large *)span;
 		if (span)
 			return NULL;
@@ -29,12 +30,13 @@ static void describe_small(char *buf, size_t size, const struct slab *slab, cons
 	bool isfree;
 
 	if (slot >= slab->slots) {
-		ash_format(buf, size, "behind the last object of a slab of %zu-byte objects at %p", object, (void *)slab->span.base);
+		ash_format(buf, size, "behind the last object of a slab of %zu-byte objects at %p", object,
+			   (void *)slab->span.base);
 		return;
 	}
 	isfree = bitmap_test(slab->map, slot);
-	ash_format(buf, size, "%zu bytes into the %s%zu-byte object at %p", offset - (size_t)slot * object, isfree ? "free " : "", object,
-		   (void *)(slab->span.base + (size_t)slot * object));
+	ash_format(buf, size, "%zu bytes into the %s%zu-byte object at %p", offset - (size_t)slot * object,
+		   isfree ? "free " : "", object, (void *)(slab->span.base + (size_t)slot * object));
 }
 
 /* Writes what is known of p; false when it is not ours or not in use. */
@@ -52,8 +54,8 @@ static bool describe(char *buf, size_t size, const void *p)
 	}
 	large = large_around(region, p);
 	if (large)
-		ash_format(buf, size, "%zu bytes into the %zu-byte object at %p", (uintptr_t)p - large->span.base, large->size,
-			   (void *)large->span.base);
+		ash_format(buf, size, "%zu bytes into the %zu-byte object at %p", (uintptr_t)p - large->span.base,
+			   large->size, (void *)large->span.base);
 	return large != NULL;
 }
 
@@ -98,6 +100,7 @@ void ash_misuse_written(const char *call, const void *p, size_t offset)
 
 void ash_misuse_overflow(const char *call, const void *p, size_t size, size_t offset)
 {
-	ash_message("%s: overflow past the end of %p (allocated as %zu bytes, written at offset %zu)", call, p, size, offset);
+	ash_message("%s: overflow past the end of %p (allocated as %zu bytes, written at offset %zu)", call, p, size,
+		    offset);
 	abort();
 }

@@ -17,8 +17,8 @@
 static uint8_t no_classes[CACHE_LINE];
 uint8_t *ash_pagemap = no_classes;
 
-static size_t pieces;                                        /* const after start-up */
-static bool sparse;                                          /* const after start-up */
+static size_t pieces;                                                     /* const after start-up */
+static bool sparse;                                                       /* const after start-up */
 static uint64_t covered[((size_t)1 << (VA_BITS_MAX - PIECE_SHIFT)) / 64]; /* pool lock */
 
 static bool piece_cover(size_t piece)

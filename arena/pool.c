@@ -410,7 +410,8 @@ static void rule_decay(struct pool *pool)
 	caps_forget(pool);
 	purge(pool, 0, pool->now - decay, TICK_BUDGET);
 	if (pool->dirty > soft_cap(pool))
-		purge_to_cap(pool, soft_cap(pool), pool->now - (decay < SOFT_CAP_AGE ? decay : SOFT_CAP_AGE), TICK_BUDGET);
+		purge_to_cap(pool, soft_cap(pool), pool->now - (decay < SOFT_CAP_AGE ? decay : SOFT_CAP_AGE),
+			     TICK_BUDGET);
 }
 
 void ash_pool_tick(struct pool *pool)
@@ -433,7 +434,6 @@ void ash_pool_purge_all(struct pool *pool)
 }
 
 /* ---- descriptors */
-
 
 /* Sizes 64, then 64 + 64, 128, 256, 512, 1,024 bytes of bitmap. */
 static size_t descriptor_bytes_of(unsigned index)
@@ -487,7 +487,8 @@ static enum extent region_extend(struct pool *pool, struct region *region, size_
 
 	if (upto > region->granules || upto <= before)
 		return NO_ROOM;
-	if (!ash_region_commit(region, pool->source, step) && (step == upto || !ash_region_commit(region, pool->source, upto)))
+	if (!ash_region_commit(region, pool->source, step) &&
+	    (step == upto || !ash_region_commit(region, pool->source, upto)))
 		return REFUSED;
 	count_add(&pool->committed, region->committed - before);
 	pool->commit_step = size_min(2 * pool->commit_step, COMMIT_MOST);

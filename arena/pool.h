@@ -35,34 +35,34 @@ struct freed {
 
 struct pool {
 	struct lock lock;
-	const struct page_source *source; /* const */
-	uint64_t (*clock_ms)(void);       /* const */
-	struct region *region[REGIONS_MAX]; /* lock: by address of making */
-	unsigned nregions;                /* lock */
-	size_t commit_step;               /* lock: granules to commit next */
+	const struct page_source *source;           /* const */
+	uint64_t (*clock_ms)(void);                 /* const */
+	struct region *region[REGIONS_MAX];         /* lock: by address of making */
+	unsigned nregions;                          /* lock */
+	size_t commit_step;                         /* lock: granules to commit next */
 	struct span *descriptors[DESCRIPTOR_SIZES]; /* lock: free ones, by size */
 
-	struct freed *queue;   /* lock: ring of freed granules, oldest at head */
-	size_t queue_size;     /* lock: a power of two or 0 */
-	size_t queue_head;     /* lock */
-	size_t queue_tail;     /* lock */
+	struct freed *queue; /* lock: ring of freed granules, oldest at head */
+	size_t queue_size;   /* lock: a power of two or 0 */
+	size_t queue_head;   /* lock */
+	size_t queue_tail;   /* lock */
 
-	size_t live;      /* lock, racy readers: granules */
-	size_t dirty;     /* lock, racy readers: granules */
-	size_t committed; /* lock, racy readers: granules */
-	size_t reserved;  /* lock, racy readers: bytes */
-	size_t large;     /* lock, racy readers: granules of large objects */
+	size_t live;        /* lock, racy readers: granules */
+	size_t dirty;       /* lock, racy readers: granules */
+	size_t committed;   /* lock, racy readers: granules */
+	size_t reserved;    /* lock, racy readers: bytes */
+	size_t large;       /* lock, racy readers: granules of large objects */
 	size_t large_bytes; /* lock, racy readers: their usable bytes */
 
-	bool purging;       /* lock: someone is giving memory back by the queue */
-	unsigned in_system; /* lock: threads that give memory back right now, without the lock */
-	bool purge_broken;  /* lock: given-back memory does not read as zeros here */
+	bool purging;         /* lock: someone is giving memory back by the queue */
+	unsigned in_system;   /* lock: threads that give memory back right now, without the lock */
+	bool purge_broken;    /* lock: given-back memory does not read as zeros here */
 	uint32_t purge_again; /* lock: after a refusal, the tick to try again */
-	size_t purged;      /* lock, racy readers: granules given back */
-	size_t purge_calls; /* lock, racy readers: system calls for that */
+	size_t purged;        /* lock, racy readers: granules given back */
+	size_t purge_calls;   /* lock, racy readers: system calls for that */
 
-	unsigned events; /* lock: operations since the clock was read */
-	uint32_t now;    /* lock, racy readers: tick of the last look at the clock */
+	unsigned events;         /* lock: operations since the clock was read */
+	uint32_t now;            /* lock, racy readers: tick of the last look at the clock */
 	uint32_t last_tick_work; /* lock */
 
 	/* The caps learn: what they gave back and is soon taken fresh again is regret. */

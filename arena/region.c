@@ -131,7 +131,8 @@ struct region *ash_region_new(const struct page_source *source, size_t want, siz
 }
 
 /* A table of `width` bytes a granule grows from `from` to `upto` granules; `next` begins the table after it. */
-static bool table_commit(const struct page_source *source, void *table, size_t width, size_t from, size_t upto, uintptr_t next)
+static bool table_commit(const struct page_source *source, void *table, size_t width, size_t from, size_t upto,
+			 uintptr_t next)
 {
 	uintptr_t begin = (uintptr_t)table, end = size_min(round_up(begin + upto * width / 8, TABLE_STEP), next);
 	uintptr_t done = from ? size_min(round_up(begin + from * width / 8, TABLE_STEP), next) : begin;

@@ -63,7 +63,9 @@ static inline struct span *region_span(const struct region *region, const void *
 {
 	size_t g = ((uintptr_t)p - region->base) >> GRANULE_SHIFT;
 
-	return g < __atomic_load_n(&region->committed, __ATOMIC_ACQUIRE) ? __atomic_load_n(&region->span[g], __ATOMIC_ACQUIRE) : NULL;
+	return g < __atomic_load_n(&region->committed, __ATOMIC_ACQUIRE)
+		       ? __atomic_load_n(&region->span[g], __ATOMIC_ACQUIRE)
+		       : NULL;
 }
 
 static inline size_t region_granule(const struct region *region, uintptr_t p)

@@ -13,7 +13,7 @@
  * words of bookkeeping: 512 / 8 - 4. */
 #define MAGAZINE_SLOTS 60
 
-#define FINE_CLASS(cls, size, below) [(below) / FINE_STEP + 1 ... (size) / FINE_STEP] = (cls),
+#define FINE_CLASS(cls, size, below) [(below) / FINE_STEP + 1 ...(size) / FINE_STEP] = (cls),
 #define COARSE_CLASS(cls, size, below)
 const uint8_t ash_fine_class[FINE_ENTRIES] = {
 	[0] = 1,
@@ -23,7 +23,7 @@ const uint8_t ash_fine_class[FINE_ENTRIES] = {
 #undef COARSE_CLASS
 
 #define FINE_CLASS(cls, size, below)
-#define COARSE_CLASS(cls, size, below) [(below) / COARSE_STEP + 1 ... (size) / COARSE_STEP] = (cls),
+#define COARSE_CLASS(cls, size, below) [(below) / COARSE_STEP + 1 ...(size) / COARSE_STEP] = (cls),
 const uint8_t ash_coarse_class[COARSE_ENTRIES] = {
 #include "arena/size_class.def"
 };

@@ -27,11 +27,11 @@ enum {
 #define SLAB_GRANULES_MAX 16
 
 struct size_class {
-	uint32_t size;     /* bytes of an object */
-	uint32_t recip;    /* 2^32 / size, rounded up: offset * recip >> 32 is the slot */
-	uint16_t slots;    /* objects in a slab */
-	uint8_t granules;  /* of a slab */
-	uint8_t magazine;  /* objects that a large magazine holds */
+	uint32_t size;    /* bytes of an object */
+	uint32_t recip;   /* 2^32 / size, rounded up: offset * recip >> 32 is the slot */
+	uint16_t slots;   /* objects in a slab */
+	uint8_t granules; /* of a slab */
+	uint8_t magazine; /* objects that a large magazine holds */
 };
 
 HIDDEN extern const uint8_t ash_fine_class[FINE_ENTRIES];

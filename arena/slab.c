@@ -135,7 +135,8 @@ void ash_slab_take(struct slab *slab, void **end, unsigned n)
 		if (!slab->map[word])
 			continue;
 		taken = word_take(&slab->map[word], slab->span.base + (size_t)word * 64 * size, size, end, n);
-		slab_touch(slab, (uintptr_t)end[-1] - slab->span.base, (uintptr_t)end[-(int)taken] + size - slab->span.base);
+		slab_touch(slab, (uintptr_t)end[-1] - slab->span.base,
+			   (uintptr_t)end[-(int)taken] + size - slab->span.base);
 		end -= taken;
 		n -= taken;
 		if (!n)

@@ -36,7 +36,10 @@ struct lock {
 	uint32_t rank; /* const: enum lock_rank */
 };
 
-#define LOCK_INITIALIZER(r) {.word = 0, .rank = (r)}
+#define LOCK_INITIALIZER(r) \
+	{ \
+		.word = 0, .rank = (r) \
+	}
 
 void ash_lock_wait(struct lock *lock);
 void ash_lock_wake(struct lock *lock);
@@ -66,7 +69,8 @@ FAST void lock_take(struct lock *lock)
 {
 	uint32_t expected = 0;
 
-	if (unlikely(!__atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
+	if (unlikely(
+		    !__atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
 		ash_lock_wait(lock);
 	if (ASHLAR_ASSERTIONS)
 		ash_lock_note(lock, false);

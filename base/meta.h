@@ -24,7 +24,10 @@ struct meta {
 	size_t reserved;     /* lock, racy readers: address space taken */
 };
 
-#define META_INITIALIZER {.lock = LOCK_INITIALIZER(LOCK_META)}
+#define META_INITIALIZER \
+	{ \
+		.lock = LOCK_INITIALIZER(LOCK_META) \
+	}
 
 /* Descriptors, and magazines: apart, so that a stray write into one does not meet the other. */
 HIDDEN extern struct meta ash_meta_descriptors, ash_meta_magazines;

@@ -195,7 +195,7 @@ uint64_t ash_os_random(void)
 {
 	const uint64_t *bytes = (const uint64_t *)getauxval(AT_RANDOM);
 
-	return bytes ? bytes[1] : (uintptr_t)&bytes;
+	return bytes ? bytes[1] : (uintptr_t)__builtin_frame_address(0);
 }
 
 /* glibc's ld.so: where the kernel put argc, argv and the environment. */

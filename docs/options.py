@@ -24,8 +24,7 @@ link `/etc/malloc.conf`, the variables `MALLOC_CONF` and `ASHLAR_CONF`. Form: `k
 def rows(text):
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
     for kind, body in re.findall(r"^(BOOL|NUMBER|CHOICE)\((.*?)\)$", text, flags=re.S | re.M):
-        fields = [field.strip() for field in re.findall(r'"[^"]*"|[^,]+', body) if field.strip()]
-        yield kind, [field.strip('"') for field in fields]
+        yield kind, [field.strip().strip('"') for field in re.findall(r'\s*("[^"]*"|[^,]+)', body)]
 
 
 def row(kind, fields):

@@ -40,24 +40,28 @@
 /* Rounds of destructors in which others may still want the cache (glibc runs 4 in all). */
 #define EXIT_ROUNDS 3
 
-void *const ash_magazine_none[MAGAZINE_SMALL_BYTES / sizeof(void *)] __attribute__((aligned(MAGAZINE_SMALL_BYTES))) = {NULL, MAGAZINE_END};
+void *const ash_magazine_none[MAGAZINE_SMALL_BYTES / sizeof(void *)]
+	__attribute__((aligned(MAGAZINE_SMALL_BYTES))) = {NULL, MAGAZINE_END};
 #define NONE ((void **)ash_magazine_none)
 
 #define COARSE_CLASS(cls, size, below)
-#define FINE_CLASS(cls, size, below) [(below) / FINE_STEP + 1 ... (size) / FINE_STEP] = (cls),
+#define FINE_CLASS(cls, size, below) [(below) / FINE_STEP + 1 ...(size) / FINE_STEP] = (cls),
 struct tcache ash_tcache_none = {
 	.a = {[0 ... SIZE_CLASS_COUNT - 1] = NONE},
 	.f = {[0 ... SIZE_CLASS_COUNT - 1] = NONE},
-	.fine = {[0] = 1,
+	.fine =
+		{
+			[0] = 1,
 #include "arena/size_class.def"
-	},
+		},
 #undef FINE_CLASS
 #undef COARSE_CLASS
 #define FINE_CLASS(cls, size, below)
-#define COARSE_CLASS(cls, size, below) [(below) / COARSE_STEP + 1 ... (size) / COARSE_STEP] = (cls),
-	.coarse = {
+#define COARSE_CLASS(cls, size, below) [(below) / COARSE_STEP + 1 ...(size) / COARSE_STEP] = (cls),
+	.coarse =
+		{
 #include "arena/size_class.def"
-	},
+		},
 };
 
 __thread struct tcache *ash_tcache = &ash_tcache_none;
@@ -65,12 +69,12 @@ static __thread unsigned char exit_rounds; /* owner: destructor rounds seen; EXI
 
 static struct {
 	struct lock lock;
-	struct tcache *all;      /* lock; atomic: release by attach, for racy readers */
-	struct tcache *orphans;  /* lock: of ended threads, with contents */
-	struct tcache *idle;     /* lock: the same, emptied */
-	unsigned owned;          /* lock, racy readers: threads that have one */
-	bool on;                 /* const after the constructor */
-	pthread_key_t key;       /* const after start-up */
+	struct tcache *all;     /* lock; atomic: release by attach, for racy readers */
+	struct tcache *orphans; /* lock: of ended threads, with contents */
+	struct tcache *idle;    /* lock: the same, emptied */
+	unsigned owned;         /* lock, racy readers: threads that have one */
+	bool on;                /* const after the constructor */
+	pthread_key_t key;      /* const after start-up */
 } threads = {.lock = LOCK_INITIALIZER(LOCK_THREADS)};
 
 static bool is_none(void **head)
@@ -128,13 +132,27 @@ static void class_drop(struct tcache *tc, unsigned cls)
 /* A small magazine's objects move into a large one; returns the new head. */
 static void **head_enlarge(void **head, void **into)
 {
-	unsigned n = is_none(head) ? 0 : magazine_count(head, false);
+	unsigned n = magazine_count(head, false);
 
-	if (n)
-		memcpy(into + 1, magazine_base(head, false) + 1, n * sizeof(*into));
-	if (!is_none(head))
-		ash_magazine_delete(magazine_base(head, false), false);
+	memcpy(into + 1, magazine_base(head, false) + 1, n * sizeof(*into));
 	return into + n;
+}
+
+/* The pair becomes large. A fork on the way finds no magazine, not one of the other kind. */
+static void pair_enlarge(struct tcache *tc, unsigned cls, void **a, void **f)
+{
+	void **small[2] = {tc->a[cls], tc->f[cls]};
+
+	store_relaxed(&tc->a[cls], NONE);
+	store_relaxed(&tc->f[cls], NONE);
+	store_release(&tc->large[cls], 1);
+	store_release(&tc->a[cls], head_enlarge(small[0], a));
+	store_release(&tc->f[cls], head_enlarge(small[1], f));
+	for (int i = 0; i < 2; i++) {
+		if (!is_none(small[i]))
+			ash_magazine_delete(magazine_base(small[i], false), false);
+	}
+	tc->large_bytes += pair_bytes(cls);
 }
 
 /* Counts a slow event of a small pair; true when the pair has become large by it. */
@@ -149,16 +167,11 @@ static bool class_heat(struct tcache *tc, unsigned cls)
 		return false;
 	a = ash_magazine_new(cls);
 	f = a ? ash_magazine_new(cls) : NULL;
-	if (!f) {
-		if (a)
-			ash_magazine_delete(a, true);
-		return false;
-	}
-	tc->large_bytes += pair_bytes(cls);
-	tc->a[cls] = head_enlarge(tc->a[cls], a);
-	tc->f[cls] = head_enlarge(tc->f[cls], f);
-	tc->large[cls] = 1;
-	return true;
+	if (f)
+		pair_enlarge(tc, cls, a, f);
+	else if (a)
+		ash_magazine_delete(a, true);
+	return f != NULL;
 }
 
 /* ---- refill */
@@ -521,8 +534,10 @@ unsigned ash_tcache_count(size_t objects[SIZE_CLASS_COUNT])
 		for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++) {
 			bool large = load_relaxed(&tc->large[cls]);
 
-			objects[cls] += magazine_count(load_relaxed(&tc->a[cls]), large && !is_none(load_relaxed(&tc->a[cls])));
-			objects[cls] += magazine_count(load_relaxed(&tc->f[cls]), large && !is_none(load_relaxed(&tc->f[cls])));
+			objects[cls] +=
+				magazine_count(load_relaxed(&tc->a[cls]), large && !is_none(load_relaxed(&tc->a[cls])));
+			objects[cls] +=
+				magazine_count(load_relaxed(&tc->f[cls]), large && !is_none(load_relaxed(&tc->f[cls])));
 		}
 	}
 	return load_relaxed(&threads.owned);

@@ -42,8 +42,6 @@ TABLE = [
 	config('clang-release',     RELEASE,                           'unit api golden bugs', ALL, compiler='clang'),
 	config('clang-debug',       DEBUG,                             '',                ALL, compiler='clang'),
 	config('asan-ubsan',        SANITIZE + 'address,undefined',    'unit',            'unit', slow=3),
-	# Without address randomisation: ThreadSanitizer's shadow does not fit every layout that newer kernels choose.
-	config('tsan',              SANITIZE + 'thread',               'tsan',            'tsan', slow=3, wrap='setarch -R'),
 	config('valgrind',          DEBUG,                             'unit',            'unit', slow=20, build='gcc-debug',
 		wrap='valgrind -q --error-exitcode=9'),
 	config('aarch64',           RELEASE + ' --cross-file cross/aarch64-linux-gnu.ini', 'unit api stress', 'unit api stress', slow=4),
@@ -57,7 +55,7 @@ TABLE = [
 ]
 LINT = TABLE[-1]
 # These need only what ./check has installed before it starts this driver; every other suite waits for the rest.
-INSTALLED_FIRST = 'unit api stress bugs golden tsan format tidy analyzer driver'.split()
+INSTALLED_FIRST = 'unit api stress bugs golden format tidy analyzer driver'.split()
 ROOMS = ['base', 'numa', 'arena', 'tcache', 'alloc']
 FORMATTED = ROOMS + ['include', 'tests/*', 'bench', 'examples']
 
