@@ -131,7 +131,7 @@ static void quarantine_empty(void);
 
 static void *raw_try(size_t size, size_t align, bool zero, size_t *usable)
 {
-	unsigned cls = ash_size_class_aligned(size, align);
+	unsigned cls = size_class_aligned(size, align);
 	void *p = NULL;
 
 	if (!cls) {

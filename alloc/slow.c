@@ -88,7 +88,7 @@ void *ash_request(const struct request *r)
 		return NULL;
 	if (unlikely(ash_checked))
 		return ash_checked_request(r);
-	cls = ash_size_class_aligned(r->size, r->align);
+	cls = size_class_aligned(r->size, r->align);
 	return cls ? small_request(r, cls) : ash_large_alloc(r->size, r->align, r->zero);
 }
 

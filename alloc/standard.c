@@ -145,11 +145,20 @@ EXPORT void *reallocarray(void *p, size_t count, size_t size)
 
 /* ---- alignment */
 
-static void *aligned_request(const char *call, size_t align, size_t size)
+static SLOW void *aligned_slow(const char *call, size_t align, size_t size)
 {
 	struct request r = {.call = call, .size = size, .align = align};
 
 	return ash_request(&r);
+}
+
+static inline void *aligned_request(const char *call, size_t align, size_t size)
+{
+	unsigned cls = size_class_aligned(size, align);
+	void *p = tcache_pop(ash_tcache, cls);
+
+	/* Class 0 has nothing, as a thread without a cache. */
+	return likely(p != NULL) ? p : aligned_slow(call, align, size);
 }
 
 static void *aligned_or_fail(const char *call, size_t align, size_t size)

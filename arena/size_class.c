@@ -70,14 +70,3 @@ void ash_size_class_init(void)
 	}
 	CHECK(ash_size_class[SIZE_CLASS_COUNT - 1].size == SMALL_MAX);
 }
-
-unsigned ash_size_class_aligned(size_t size, size_t align)
-{
-	if (size > SMALL_MAX || align > GRANULE)
-		return 0;
-	for (unsigned cls = size_class_of(size_max(size, align)); cls < SIZE_CLASS_COUNT; cls++) {
-		if (ash_size_class[cls].size % align == 0)
-			return cls;
-	}
-	return 0;
-}

@@ -49,8 +49,15 @@ FAST unsigned size_class_of(size_t size)
 	return ash_coarse_class[(size + COARSE_STEP - 1) / COARSE_STEP];
 }
 
-/* The smallest class for `size` bytes at a multiple of `align` (a power of two
- * up to a granule: slabs begin at one), 0 when only a large object will do. */
-unsigned ash_size_class_aligned(size_t size, size_t align);
+/* The smallest class for `size` bytes at a multiple of `align` (a power of two),
+ * 0 when only a large object will do. Slabs begin at a granule, so what counts is
+ * that the class's size is a multiple: the class of the size rounded up is, since
+ * classes are as far apart as a power of two or less. */
+static inline unsigned size_class_aligned(size_t size, size_t align)
+{
+	size_t rounded = round_up(size ? size : 1, align);
+
+	return size > SMALL_MAX || align > GRANULE || rounded > SMALL_MAX ? 0 : size_class_of(rounded);
+}
 
 #endif

@@ -6,13 +6,14 @@
  *
  * It is not a benchmark: it does a number of operations, however long they take.
  *
- *   stress --threads=N --generations=N --operations=N --seed=S [--shadow]
+ *   stress --threads=N --generations=N --operations=N --seed=S [--shadow] [--contend]
  *
  * N threads run at a time; each slot is filled again when its thread ends, as
  * often as there are generations; operations are those of one thread. --shadow
  * also compares each object with all others' places, at the price of atomic
- * operations that may hide a race. One seed makes the same requests, but the
- * threads' meeting differs from run to run.
+ * operations that may hide a race. --contend lets the threads meet at one lock
+ * first, so that on most machines several arenas take part. One seed makes the
+ * same requests, but the threads' meeting differs from run to run.
  */
 #include "entry.h"
 #include <pthread.h>
@@ -34,7 +35,8 @@ static struct {
 	unsigned operations;
 	uint64_t seed;
 	bool shadow;
-} setup = {8, 20, 20000, 0, false};
+	bool contend;
+} setup = {8, 20, 20000, 0, false, false};
 
 static _Atomic uint64_t mailboxes[MAILBOXES];
 static _Atomic uint64_t worker_count;
@@ -211,6 +213,25 @@ static void late_destructor(void *worker)
 	at_thread_end(worker, late_key);
 }
 
+/* More objects than a cache holds, at once in all threads: until that has brought a second arena into being. */
+static void contend(void)
+{
+	enum { MANY = 500 };
+	void *objects[MANY];
+	struct ashlar_stats s = {.narenas = 0};
+	for (unsigned i = 0; i < 4000 && s.narenas < 2; i++) {
+		for (unsigned j = 0; j < MANY; j++)
+			objects[j] = api.malloc(64);
+		for (unsigned j = 0; j < MANY; j++)
+			api.free(objects[j]);
+#ifdef __SANITIZE_THREAD__ /* statistics read the heads of caches that move: their figures are exact at rest only */
+		s.narenas = i / 50;
+#else
+		api.ashlar_stats(&s, sizeof(s));
+#endif
+	}
+}
+
 static void *run_worker(void *unused)
 {
 	struct worker *w = api.calloc(1, sizeof(*w));
@@ -223,6 +244,8 @@ static void *run_worker(void *unused)
 		for (unsigned i = 0; i < MAILBOXES; i++)
 			post(w, 0);
 	}
+	if (setup.contend)
+		contend();
 	work(w, setup.operations);
 	return unused;
 }
@@ -315,6 +338,8 @@ static void read_arguments(int argc, char **argv)
 			setup.seed = strtoull(argv[i] + 7, NULL, 0);
 		else if (strcmp(argv[i], "--shadow") == 0)
 			setup.shadow = true;
+		else if (strcmp(argv[i], "--contend") == 0)
+			setup.contend = true;
 		else
 			DIE("unknown argument %s", argv[i]);
 	}

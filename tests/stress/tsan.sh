@@ -45,7 +45,7 @@ run() {
 failed=0
 build
 run '' --threads=8 --generations=8 --operations=2000
-run narenas:4,tcache:false --threads=4 --generations=4 --operations=1000
-run narenas:4,dirty_decay_ms:0 --threads=8 --generations=4 --operations=1000
+run narenas:4,tcache:false --threads=4 --generations=4 --operations=1000 --contend
+run narenas:4,dirty_decay_ms:0 --threads=8 --generations=4 --operations=1000 --contend
 run check:full --threads=4 --generations=4 --operations=1000
 exit $failed

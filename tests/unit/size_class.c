@@ -55,7 +55,7 @@ static void aligned_classes_are_multiples_of_the_alignment(void **state)
 	(void)state;
 	for (size_t align = 1; align <= 2 * GRANULE; align *= 2) {
 		for (size_t size = 0; size <= SMALL_MAX + 1; size += 61) {
-			unsigned cls = ash_size_class_aligned(size, align);
+			unsigned cls = size_class_aligned(size, align);
 
 			if (size > SMALL_MAX || align > GRANULE || align > SMALL_MAX) {
 				assert_true(cls == 0 || align <= GRANULE);

@@ -74,7 +74,7 @@ int main(int argc, char **argv)
 	size_t generations = number(argc > 3 ? argv[3] : NULL, 3), seed = number(argc > 4 ? argv[4] : NULL, 1);
 	size_t most = number(getenv("VM_ARENAS_AT_MOST"), 0), broken = 0, refused = 0;
 
-	fact_begin(240);
+	fact_begin(900);
 	check_the_machine();
 	if (threads < 1 || threads > MAX_THREADS)
 		return 2;
