@@ -27,8 +27,9 @@ def config(name, options, check, long, compiler='gcc', build=None, wrap='', slow
 	return Config(name, compiler, options.split(), check.split(), long.split(), build or name, wrap, slow, env)
 
 
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Suites that must exist. '*' below is these and whatever else is registered but the long ones; '*-long' is the long ones.
-SUITES = 'unit api stress bugs robust programs vm ways golden'.split()
+SUITES = 'unit api stress tsan bugs robust programs vm ways golden'.split()
 LONG_SUITES = ['stress-long']
 RELEASE = '--buildtype=release'
 DEBUG = '--buildtype=debug -Dassertions=true'
@@ -43,7 +44,7 @@ TABLE = [
 	config('clang-debug',       DEBUG,                             '',                ALL, compiler='clang'),
 	config('asan-ubsan',        SANITIZE + 'address,undefined',    'unit',            'unit', slow=3),
 	config('valgrind',          DEBUG,                             'unit',            'unit', slow=20, build='gcc-debug',
-		wrap='valgrind -q --error-exitcode=9'),
+		wrap=f'valgrind -q --error-exitcode=9 --suppressions={ROOT}/tests/check/valgrind.supp'),
 	config('aarch64',           RELEASE + ' --cross-file cross/aarch64-linux-gnu.ini', 'unit api stress', 'unit api stress', slow=4),
 	config('musl',              RELEASE + ' --cross-file cross/musl.ini', 'unit api stress', 'unit api stress'),
 	config('gcc-release-full',  RELEASE + ' -Dbench=true',         '',                'programs', build='gcc-release', ASHLAR_CONF=FULL),
@@ -59,7 +60,6 @@ INSTALLED_FIRST = 'unit api stress bugs golden format tidy analyzer driver'.spli
 ROOMS = ['base', 'numa', 'arena', 'tcache', 'alloc']
 FORMATTED = ROOMS + ['include', 'tests/*', 'bench', 'examples']
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILDS = os.path.join('build', 'check')
 JOBS = max(2, len(os.sched_getaffinity(0)))
 TAIL_LINES = 60
@@ -299,12 +299,22 @@ def follow(argv, conf):
 	return ''.join(other)
 
 
+def log_base(conf):
+	return f'check-of-{conf.name}'
+
+
+def logs(conf):
+	"""meson adds the name of a wrapper to that of the log."""
+	return glob.glob(os.path.join(build_dir(conf), 'meson-logs', log_base(conf) + '[.-]*'))
+
+
 def read_log(conf):
-	try:
-		with open(os.path.join(build_dir(conf), 'meson-logs', f'check-{conf.name}.json')) as f:
-			return [json.loads(line) for line in f]
-	except FileNotFoundError:
-		return []
+	records = []
+	for log in logs(conf):
+		if log.endswith('.json'):
+			with open(log) as f:
+				records += [json.loads(line) for line in f]
+	return records
 
 
 def judge(conf, record):
@@ -330,15 +340,14 @@ def run_suites(conf, suites, known):
 	suites = [suite for suite in suites if suite in known]
 	if not suites:
 		return results
-	log = os.path.join(build_dir(conf), 'meson-logs', f'check-{conf.name}')
-	for suffix in '.json', '.txt':
-		if os.path.exists(log + suffix):
-			os.remove(log + suffix)
+	for log in logs(conf):
+		os.remove(log)
 	chosen = [word for suite in suites for word in ('--suite', suite)]
-	output = follow(test_command(conf, *chosen, '--num-processes', str(JOBS), '--logbase', os.path.basename(log)), conf)
+	output = follow(test_command(conf, *chosen, '--num-processes', str(JOBS), '--logbase', log_base(conf)), conf)
 	ran = [judge(conf, record) for record in read_log(conf)]
-	silent = set().union(*(known[suite] for suite in suites)) - {result.name for result in ran}
-	results += [failure(conf, '', name, 'DID NOT RUN', output, rerun(conf, name)) for name in sorted(silent)]
+	for name in sorted(set().union(*(known[suite] for suite in suites)) - {result.name for result in ran}):
+		results.append(failure(conf, '', name, 'DID NOT RUN', output, rerun(conf, name)))
+		output = 'as above'
 	return results + ran
 
 

@@ -93,6 +93,12 @@ class Driver(unittest.TestCase):
 			driver.config('full', '', '', 'wants-full', build='here', ASHLAR_CONF='check:full'), long=True)
 		self.assertEqual(verdicts, {('good-long', 'takes long'): 'OK', ('wants-full', 'needs an option'): 'OK'})
 
+	def test_a_wrapper_runs_every_test(self):
+		verdicts = self.run_table(driver.config('wrapped', '', 'good', '', wrap='env SEEN=yes'))
+		self.assertEqual(set(verdicts.values()), {'OK'})
+		self.assertEqual(len(verdicts), 3)
+		self.assertTrue(all('SEEN=yes' in result.rerun for result in self.results))
+
 	def test_only_picks_configurations_and_suites(self):
 		table = driver.config('one', '', 'good bad', '', build='here'), driver.config('two', '', 'good', '', build='here')
 		self.run_table(*table, only=['good'])

@@ -27,7 +27,7 @@ int main(void)
 	size_t before;
 	char *p, *q;
 
-	fact_begin(120);
+	fact_begin(300);
 	fact(fact_number_in("/proc/sys/vm/overcommit_memory", "") == 1, "vm.overcommit_memory is 1");
 	fact(memory < 4 * GIB, "the machine has less than 4 GiB");
 	before = resident_kib();

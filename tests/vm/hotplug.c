@@ -100,7 +100,7 @@ int main(void)
 {
 	long last = sysconf(_SC_NPROCESSORS_CONF) - 1;
 
-	fact_begin(200);
+	fact_begin(900);
 	if (!fact(last >= 1 && sysconf(_SC_NPROCESSORS_ONLN) == last + 1, "the machine has %ld CPUs, all online",
 		  last + 1))
 		return 1;

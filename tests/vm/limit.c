@@ -203,7 +203,7 @@ int main(void)
 	pthread_t late;
 	void *p, *late_was_well = NULL;
 
-	fact_begin(120);
+	fact_begin(300);
 	fact(fact_number_in("/proc/sys/vm/overcommit_memory", "") == 2, "vm.overcommit_memory is 2");
 	pthread_barrier_init(&step, NULL, 2);
 	if (!fact(pthread_create(&late, NULL, late_thread, NULL) == 0, "a thread starts"))

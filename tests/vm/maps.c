@@ -145,7 +145,7 @@ int main(void)
 {
 	char *p;
 
-	fact_begin(120);
+	fact_begin(300);
 	fact(fact_number_in("/proc/sys/vm/max_map_count", "") == 256, "vm.max_map_count is 256");
 	many_large_objects();
 	many_threads();
