@@ -3,8 +3,8 @@
 #include "base/os.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <linux/futex.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -193,9 +193,13 @@ bool ash_os_secure(void)
 
 uint64_t ash_os_random(void)
 {
-	const uint64_t *bytes = (const uint64_t *)getauxval(AT_RANDOM);
+	const char *bytes = (const char *)getauxval(AT_RANDOM);
+	uint64_t drawn = (uintptr_t)__builtin_frame_address(0);
 
-	return bytes ? bytes[1] : (uintptr_t)__builtin_frame_address(0);
+	/* 16 bytes at any address; the C library's canaries take the first half. */
+	if (bytes)
+		memcpy(&drawn, bytes + sizeof(drawn), sizeof(drawn));
+	return drawn;
 }
 
 /* glibc's ld.so: where the kernel put argc, argv and the environment. */
