@@ -64,13 +64,18 @@ void ash_checked_init(void)
 /* The offset of the first byte in [p, p + n) that is not `byte`; n when all are. */
 static size_t pattern_end(const unsigned char *p, size_t n, unsigned char byte)
 {
-	if (!n || (p[0] == byte && memcmp(p, p + 1, n - 1) == 0))
-		return n;
-	for (size_t i = 0; i < n; i++) {
-		if (p[i] != byte)
-			return i;
+	uint64_t want = 0x0101010101010101ull * byte, word = want;
+	size_t i = 0;
+
+	/* By words: a memcmp of the range with itself is slow in some C libraries. */
+	for (; n - i >= sizeof(word); i += sizeof(word)) {
+		memcpy(&word, p + i, sizeof(word));
+		if (word != want)
+			break;
 	}
-	return n;
+	while (i < n && p[i] == byte)
+		i++;
+	return i;
 }
 
 static uint64_t record_of(const void *p, size_t size)
