@@ -28,6 +28,8 @@ struct class_stats {
 
 struct heap_stats {
 	struct class_stats cls[SIZE_CLASS_COUNT];
+	size_t large_in_use;
+	size_t large_cached;
 	unsigned narenas;
 	unsigned nthreads;
 };
@@ -38,10 +40,13 @@ static void collect(struct heap_stats *heap)
 
 	memset(heap, 0, sizeof(*heap));
 	heap->nthreads = ash_tcache_count(cached);
+	heap->large_in_use = load_relaxed(&ash_pool.large_bytes);
 	for (unsigned i = 0; i < arena_count(); i++) {
 		const struct arena *arena = ash_arena_get(i);
 
 		heap->narenas += arena != NULL;
+		heap->large_in_use += arena ? load_relaxed(&arena->large.in_use) : 0;
+		heap->large_cached += arena ? load_relaxed(&arena->large.bytes) : 0;
 		for (unsigned cls = 1; arena && cls < SIZE_CLASS_COUNT; cls++) {
 			heap->cls[cls].out += load_relaxed(&arena->bin[cls].out);
 			heap->cls[cls].slabs += load_relaxed(&arena->bin[cls].slabs);
@@ -63,8 +68,8 @@ static void summarize(const struct heap_stats *heap, struct ashlar_stats *s)
 		s->small_in_use += (c->out - c->cached) * ash_size_class[cls].size;
 		s->cached += c->cached * ash_size_class[cls].size;
 	}
-	s->cached += load_relaxed(&ash_large_cached) + ash_checked_waiting(0);
-	s->large_in_use = load_relaxed(&ash_pool.large_bytes) - ash_checked_waiting(0);
+	s->cached += heap->large_cached + ash_checked_waiting(0);
+	s->large_in_use = heap->large_in_use - ash_checked_waiting(0);
 	s->in_use = s->small_in_use + s->large_in_use;
 	s->slab = live - (load_relaxed(&ash_pool.large) << GRANULE_SHIFT);
 	s->dirty = load_relaxed(&ash_pool.dirty) << GRANULE_SHIFT;

@@ -20,8 +20,6 @@ static size_t granules_of(size_t size)
 /* A program that allocates large objects alone has periodic work too. */
 #define EVENTS_PER_TICK 16
 
-size_t ash_large_cached; /* atomic */
-
 void ash_large_cache_init(struct large_cache *cache)
 {
 	memset(cache, 0, sizeof(*cache));
@@ -31,12 +29,6 @@ void ash_large_cache_init(struct large_cache *cache)
 static size_t span_bytes(const struct large *large)
 {
 	return (size_t)large->span.granules << GRANULE_SHIFT;
-}
-
-static void cache_count(struct large_cache *cache, ptrdiff_t bytes)
-{
-	count_add(&cache->bytes, (size_t)bytes);
-	add_relaxed(&ash_large_cached, (size_t)bytes);
 }
 
 /* Lock held. */
@@ -49,11 +41,11 @@ static struct large *cache_pop(struct large_cache *cache, size_t granules)
 	cache->list[granules] = large->next;
 	if (--cache->count[granules] < cache->low[granules])
 		cache->low[granules] = cache->count[granules];
-	cache_count(cache, -(ptrdiff_t)span_bytes(large));
+	count_sub(&cache->bytes, span_bytes(large));
 	return large;
 }
 
-static struct large *cache_take(size_t granules)
+static struct large *cache_take(size_t granules, size_t usable)
 {
 	struct large_cache *cache = &arena_current()->large;
 	struct large *large;
@@ -65,25 +57,36 @@ static struct large *cache_take(size_t granules)
 		return NULL;
 	lock_take(&cache->lock);
 	large = cache_pop(cache, granules);
+	if (large)
+		count_add(&cache->in_use, usable);
 	lock_give(&cache->lock);
 	return large;
+}
+
+static bool cache_has_room(const struct large_cache *cache, size_t bytes)
+{
+	size_t live = load_relaxed(&ash_pool.live) << GRANULE_SHIFT;
+
+	return (load_relaxed(&cache->bytes) + bytes) * arena_count() <= size_max(CACHED_MIN, live / CACHED_SHARE);
 }
 
 /* False: the object is too long, or enough are kept. */
 static bool cache_keep(struct large *large)
 {
 	struct large_cache *cache = &arena_current()->large;
-	size_t granules = large->span.granules, live = load_relaxed(&ash_pool.live) << GRANULE_SHIFT;
+	size_t granules = large->span.granules;
 
 	if (granules > LARGE_CACHE_GRANULES || ash_options.dirty_decay_ms == 0 ||
-	    load_relaxed(&ash_large_cached) + span_bytes(large) > size_max(CACHED_MIN, live / CACHED_SHARE))
+	    !cache_has_room(cache, span_bytes(large)))
 		return false;
 	large->used = true;
+	store_release(&large->span.kind, SPAN_NONE);
 	lock_take(&cache->lock);
 	large->next = cache->list[granules];
 	cache->list[granules] = large;
 	cache->count[granules]++;
-	cache_count(cache, (ptrdiff_t)span_bytes(large));
+	count_add(&cache->bytes, span_bytes(large));
+	count_sub(&cache->in_use, large->size);
 	lock_give(&cache->lock);
 	return true;
 }
@@ -91,6 +94,7 @@ static bool cache_keep(struct large *large)
 static void pool_give(struct large *large)
 {
 	sub_relaxed(&ash_pool.large, large->span.granules);
+	ash_pool_publish(&large->span, 1, false);
 	ash_pool_give(&ash_pool, &large->span, ~(uint64_t)0, sizeof(*large));
 }
 
@@ -145,31 +149,33 @@ static struct large *large_take(size_t granules, size_t align)
 
 void *ash_large_alloc(size_t size, size_t align, bool zero)
 {
-	size_t granules = size_max(granules_of(size), 1), steps = size_max(granules_of(align), 1);
+	size_t granules = size_max(granules_of(size), 1), steps = size_max(granules_of(align), 1),
+	       usable = large_usable(size);
 	struct large *large;
 
 	if (size > PTRDIFF_MAX || align > PTRDIFF_MAX || granules + steps > UINT32_MAX)
 		return NULL;
-	large = cache_take(steps == 1 ? granules : SIZE_MAX);
-	if (!large)
+	large = cache_take(steps == 1 ? granules : SIZE_MAX, usable);
+	if (!large) {
 		large = large_take(granules, steps);
-	if (!large)
-		return NULL;
-	large->size = large_usable(size);
-	add_relaxed(&ash_pool.large_bytes, large->size);
+		if (!large)
+			return NULL;
+		add_relaxed(&ash_pool.large_bytes, usable);
+		ash_pool_publish(&large->span, 1, true);
+	}
+	large->size = usable;
 	if (zero)
 		large_zero(large);
 	store_release(&large->span.kind, SPAN_LARGE);
-	ash_pool_publish(&large->span, 1, true);
 	return (void *)large->span.base;
 }
 
 void ash_large_free(struct large *large)
 {
+	if (cache_keep(large))
+		return;
 	sub_relaxed(&ash_pool.large_bytes, large->size);
-	ash_pool_publish(&large->span, 1, false);
-	if (!cache_keep(large))
-		pool_give(large);
+	pool_give(large);
 }
 
 bool ash_large_resize(struct large *large, size_t size)

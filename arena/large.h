@@ -18,24 +18,22 @@
 
 #define LARGE_CACHE_GRANULES ((size_t)1 << (20 - GRANULE_SHIFT))
 
-/* Freed large objects, by length in granules. They lead nowhere: no pointer into
- * them is an object. */
+/* Freed large objects, by length in granules. Their spans have no kind: no
+ * pointer into them is an object. */
 struct large_cache {
 	struct lock lock;                             /* rank LARGE */
 	struct large *list[LARGE_CACHE_GRANULES + 1]; /* lock: the last freed first */
 	uint16_t count[LARGE_CACHE_GRANULES + 1];     /* lock */
 	uint16_t low[LARGE_CACHE_GRANULES + 1];       /* lock: the fewest since the last reap */
-	size_t bytes;                                 /* lock, racy readers */
-	unsigned events;                              /* racy: allocations since the arena was new */
+	size_t in_use;   /* lock, racy readers: usable bytes that left here, less those that came (may wrap) */
+	size_t bytes;    /* lock, racy readers */
+	unsigned events; /* racy: allocations since the arena was new */
 };
 
 void ash_large_cache_init(struct large_cache *cache);
 
 /* What no one needed since the last reap (all: everything) goes to the pool. */
 void ash_large_cache_reap(struct large_cache *cache, bool all);
-
-/* Bytes in all caches. */
-HIDDEN extern size_t ash_large_cached;
 
 /* At least `size` bytes at a multiple of `align` (a power of two), zeros when
  * asked. NULL: out of memory, or size above PTRDIFF_MAX. */

@@ -52,7 +52,7 @@ struct pool {
 	size_t committed;   /* lock, racy readers: granules */
 	size_t reserved;    /* lock, racy readers: bytes */
 	size_t large;       /* lock, racy readers: granules of large objects */
-	size_t large_bytes; /* lock, racy readers: their usable bytes */
+	size_t large_bytes; /* atomic: their usable bytes; struct large_cache has the rest */
 
 	bool purging;         /* lock: someone is giving memory back by the queue */
 	unsigned in_system;   /* lock: threads that give memory back right now, without the lock */
