@@ -116,7 +116,9 @@ void *ash_malloc_refill(size_t size, unsigned cls, struct tcache *tc)
 
 void *ash_malloc_large(size_t size)
 {
-	return request_or_fail("malloc", size);
+	void *p = likely(ash_ready() && !ash_checked) ? ash_large_alloc(size, 1, false) : NULL;
+
+	return likely(p != NULL) ? p : request_or_fail("malloc", size);
 }
 
 /* ---- free */
@@ -164,12 +166,10 @@ void ash_free_overflow(void *p)
 
 	if (!p)
 		return;
-	if (likely(tcache_swap_push(tc, cls, p)))
-		return;
-	if (likely(cls && tc != &ash_tcache_none))
-		ash_tcache_overflow(tc, cls, p);
-	else
+	if (!cls || tc == &ash_tcache_none)
 		ash_release("free", p, SIZE_MAX);
+	else if (!tcache_swap_push(tc, cls, p))
+		ash_tcache_overflow(tc, cls, p);
 }
 
 void ash_free_sized_overflow(void *p, size_t size)

@@ -31,7 +31,7 @@ unversioned_definitions()
 	local versioned
 	versioned=$(readelf --dyn-syms -W "$lib" | awk '$7 != "UND" && $8 ~ /@/ { print $8 }')
 	[ -z "$versioned" ] || fail "definitions with a version: $versioned"
-	readelf --dyn-syms -W "$lib" | grep -qw malloc || fail "malloc is not exported"
+	readelf --dyn-syms -W "$lib" | grep -w malloc >/dev/null || fail "malloc is not exported"
 }
 
 needs_libc_only()
@@ -43,7 +43,7 @@ needs_libc_only()
 
 never_unloaded()
 {
-	readelf -dW "$lib" | grep -q 'NODELETE' || fail "the library may be unloaded by dlclose"
+	readelf -dW "$lib" | grep NODELETE >/dev/null || fail "the library may be unloaded by dlclose"
 }
 
 "$1"
