@@ -26,7 +26,8 @@ static const struct large *large_around(const struct region *region, const void 
 static void describe_small(char *buf, size_t size, const struct slab *slab, const void *p)
 {
 	size_t offset = (uintptr_t)p - slab->span.base, object = ash_size_class[slab->span.cls].size;
-	uint32_t slot = slab_slot(slab, offset);
+	/* Divided: the reciprocal is exact for the starts of objects alone. */
+	uint32_t slot = (uint32_t)(offset / object);
 	bool isfree;
 
 	if (slot >= slab->slots) {

@@ -46,6 +46,16 @@ bool ash_pagemap_cover(uintptr_t base, size_t size)
 	return true;
 }
 
+/* The piece of p and those next to it: the break lies up to 1 GiB behind the program. */
+static void cover_around(uintptr_t p)
+{
+	uintptr_t piece = (uintptr_t)1 << PIECE_SHIFT;
+
+	ash_pagemap_cover(p, piece);
+	if (p > piece)
+		ash_pagemap_cover(p - piece, piece);
+}
+
 /* The table's place where it is not reserved: far from what the kernel and the
  * linker choose (they work from the top, the program lies in the upper half). */
 static bool sparse_init(void)
@@ -58,9 +68,9 @@ static bool sparse_init(void)
 		ash_pagemap = (uint8_t *)(((uintptr_t)pieces << PIECE_SHIFT) >> below_top[i]);
 		if (piece_cover(0)) {
 			/* Wrong pointers into libraries, stacks and the program are then told, not faulted on. */
-			ash_pagemap_cover(here, 1);
-			ash_pagemap_cover((uintptr_t)__builtin_frame_address(0), 1);
-			ash_pagemap_cover(ash_os_program_address(), 1);
+			cover_around(here);
+			cover_around((uintptr_t)__builtin_frame_address(0));
+			cover_around(ash_os_program_address());
 			return true;
 		}
 	}

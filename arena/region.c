@@ -43,16 +43,29 @@ static uintptr_t reserve_aligned(const struct page_source *source, size_t size)
 	return base;
 }
 
-/* Where address space is limited, at the next multiple of SLOT_BYTES that we have not used: costs `size` alone. */
+/* The page map covers what user space uses: memory beyond it would be of no use. */
+static bool is_covered(uintptr_t base, size_t size)
+{
+	return base && base + size <= (uintptr_t)1 << ash_os_va_bits();
+}
+
+/* Where address space is limited, or the system's own choice lies too high: at the next multiple of SLOT_BYTES that we
+ * have not used. Costs `size` alone. */
 static uintptr_t reserve_exact(const struct page_source *source, size_t size)
 {
-	/* 3/8 of the address space: behind every place of a sparse page map. */
-	uintptr_t low = (uintptr_t)3 << (ash_os_va_bits() - 3), drawn = ash_os_random() % 1024;
+	/* From 3/8 of the address space, behind every place of a sparse page map, to half of it. */
+	uintptr_t low = (uintptr_t)3 << (ash_os_va_bits() - 3), slots = low / 3 / SLOT_BYTES;
+	uintptr_t drawn = ash_os_random() % (slots < 1024 ? slots : 1024);
 	uintptr_t base = (uintptr_t)source->reserve_at(low + (drawn + ash_region_count) * SLOT_BYTES, size);
 
-	if (!base)
-		base = round_up((uintptr_t)source->reserve(size + GRANULE), GRANULE);
-	return base;
+	if (base)
+		return base;
+	base = (uintptr_t)source->reserve(size + GRANULE);
+	if (is_covered(base, size + GRANULE))
+		return round_up(base, GRANULE);
+	if (base)
+		source->unmap((void *)base, size + GRANULE);
+	return 0;
 }
 
 static uintptr_t region_reserve(const struct page_source *source, size_t want, size_t least, size_t *granules)
@@ -64,6 +77,10 @@ static uintptr_t region_reserve(const struct page_source *source, size_t want, s
 		*granules = want;
 		if (!limited && (want << GRANULE_SHIFT) >= SLOT_BYTES)
 			base = reserve_aligned(source, want << GRANULE_SHIFT);
+		if (base && !is_covered(base, want << GRANULE_SHIFT)) {
+			source->unmap((void *)base, want << GRANULE_SHIFT);
+			base = 0;
+		}
 		if (!base)
 			base = reserve_exact(source, want << GRANULE_SHIFT);
 		if (base)

@@ -33,7 +33,8 @@ static inline unsigned slab_words(const struct slab *slab)
 	return (slab->slots + 63u) / 64;
 }
 
-/* The slot of an offset into the slab, right or wrong; see slab_slot_right. */
+/* The slot of an offset into the slab: exact for the start of an object, for others possibly one too many, which is
+ * no slot of theirs either; see slab_slot_right. */
 static inline uint32_t slab_slot(const struct slab *slab, size_t offset)
 {
 	return (uint32_t)((offset * slab->recip) >> 32);

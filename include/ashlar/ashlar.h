@@ -24,19 +24,19 @@ extern "C" {
  *   in_use + cached + free in slabs + dirty + metadata <= held
  */
 struct ashlar_stats {
-	size_t held;            /* memory held from the system: committed and possibly resident */
-	size_t in_use;          /* usable bytes of the objects that the program holds */
-	size_t small_in_use;    /* of these, in small objects (<= 32 KiB) */
-	size_t large_in_use;    /* of these, in large objects */
-	size_t cached;          /* free objects in the threads' caches and in depots */
-	size_t slab;            /* memory of slabs, whoever uses it */
-	size_t dirty;           /* free memory that is kept for reuse */
-	size_t metadata;        /* ashlar's own structures */
-	size_t reserved;        /* address space reserved, without memory behind it */
-	size_t purged;          /* bytes given back to the system since the start */
-	size_t purge_calls;     /* system calls that gave them back */
-	unsigned narenas;       /* arenas that came into being */
-	unsigned nthreads;      /* threads that have a cache now */
+	size_t held;         /* memory held from the system: committed and possibly resident */
+	size_t in_use;       /* usable bytes of the objects that the program holds */
+	size_t small_in_use; /* of these, in small objects (<= 32 KiB) */
+	size_t large_in_use; /* of these, in large objects */
+	size_t cached;       /* free objects in the threads' caches and in depots */
+	size_t slab;         /* memory of slabs, whoever uses it */
+	size_t dirty;        /* free memory that is kept for reuse */
+	size_t metadata;     /* ashlar's own structures */
+	size_t reserved;     /* address space reserved, without memory behind it */
+	size_t purged;       /* bytes given back to the system since the start */
+	size_t purge_calls;  /* system calls that gave them back */
+	unsigned narenas;    /* arenas that came into being */
+	unsigned nthreads;   /* threads that have a cache now */
 };
 
 /* Fills *out. `size` is sizeof(struct ashlar_stats) of the caller: a later

@@ -39,14 +39,18 @@ static void slabs_waste_at_most_a_64th_and_hold_8_objects(void **state)
 	}
 }
 
-static void the_reciprocal_finds_the_slot_of_every_offset(void **state)
+static void the_reciprocal_finds_the_slot_of_every_object_and_of_nothing_else(void **state)
 {
 	(void)state;
 	for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++) {
 		const struct size_class *c = &ash_size_class[cls];
 
-		for (size_t offset = 0; offset < c->granules * GRANULE; offset++)
-			assert_int_equal((offset * c->recip) >> 32, offset / c->size);
+		for (size_t offset = 0; offset < c->granules * GRANULE; offset++) {
+			size_t slot = (offset * c->recip) >> 32;
+
+			assert_int_equal(slot * c->size == offset, offset % c->size == 0);
+			assert_true(offset % c->size || slot == offset / c->size);
+		}
 	}
 }
 
@@ -74,7 +78,7 @@ int main(void)
 		cmocka_unit_test(the_class_of_a_size_is_the_smallest_that_fits),
 		cmocka_unit_test(sizes_above_8_are_multiples_of_16),
 		cmocka_unit_test(slabs_waste_at_most_a_64th_and_hold_8_objects),
-		cmocka_unit_test(the_reciprocal_finds_the_slot_of_every_offset),
+		cmocka_unit_test(the_reciprocal_finds_the_slot_of_every_object_and_of_nothing_else),
 		cmocka_unit_test(aligned_classes_are_multiples_of_the_alignment),
 	};
 
