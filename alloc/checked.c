@@ -50,11 +50,25 @@ static struct quarantine {
 	void *waiting[WAITING_MAX]; /* lock: ring, oldest at first */
 } quarantine[SIZE_CLASS_COUNT];
 
+/* The read of the page map is among the first instructions of each free function. */
+#define FREE_BEGINNING 48
+
+/* A free of an address beyond the page map faults; under check:full it is named like any other. */
+static void tell_fault(uintptr_t pc, uintptr_t argument)
+{
+	for (unsigned i = 0; i < ASH_FREE_FUNCTIONS; i++) {
+		if (pc - (uintptr_t)ash_free_functions[i] < FREE_BEGINNING)
+			ash_misuse_pointer("free", (void *)argument);
+	}
+}
+
 void ash_checked_init(void)
 {
 	full = ash_options.check == CHECK_FULL;
 	ash_checked = full || ash_options.zero || ash_options.junk != JUNK_FALSE;
 	secret = ash_os_random() | 1;
+	if (full)
+		ash_os_on_fault(tell_fault);
 	for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++)
 		lock_init(&quarantine[cls].lock, LOCK_CHECK);
 }

@@ -9,9 +9,18 @@
 #include "base/meta.h"
 #include "tcache/tcache.h"
 
+/* This thread forks from a signal handler that interrupted it with a lock held. No lock is taken then: the child
+ * goes on where the handler was called, and what other threads had begun is repaired when someone waits for it. */
+static __thread unsigned interrupted;
+
 /* In the order of the ranks (base/lock.h). */
 static void prepare(void)
 {
+	if (ash_locks_held) {
+		interrupted++;
+		return;
+	}
+	ash_locks_held++;
 	ash_checked_fork_prepare();
 	ash_tcache_fork_prepare();
 	ash_arena_fork_prepare();
@@ -24,15 +33,28 @@ static void done(bool child)
 	ash_arena_fork_done();
 	ash_tcache_fork_done(child);
 	ash_checked_fork_done();
+	ash_locks_held--;
+}
+
+/* True when this fork took no locks. */
+static bool was_interrupted(void)
+{
+	if (!interrupted)
+		return false;
+	interrupted--;
+	return true;
 }
 
 static void in_parent(void)
 {
-	done(false);
+	if (!was_interrupted())
+		done(false);
 }
 
 static void in_child(void)
 {
+	if (was_interrupted())
+		return;
 	ash_lock_process_known();
 	done(true);
 }

@@ -135,6 +135,10 @@ EXPORT void _ZdaPvm(void *p, size_t size) SAME_AS(_ZdlPvm);
 EXPORT void _ZdlPvmSt11align_val_t(void *p, size_t size) SAME_AS(_ZdlPvm);
 EXPORT void _ZdaPvmSt11align_val_t(void *p, size_t size) SAME_AS(_ZdlPvm);
 
+/* Read the page map for any address: a fault at their beginning is a pointer that
+ * no one could have given out (alloc/checked.c tells it). */
+const void *const ash_free_functions[ASH_FREE_FUNCTIONS] = {free, free_sized, free_aligned_sized, _ZdlPv, _ZdlPvm};
+
 /* An archive gives a linker this file alone where a program needs no more than
  * malloc; the C library would then bring its own calloc and a second malloc.
  * Who takes one of us takes all. */

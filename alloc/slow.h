@@ -13,6 +13,10 @@
 
 struct tcache;
 
+/* The functions of alloc/malloc.c that free. */
+#define ASH_FREE_FUNCTIONS 5
+HIDDEN extern const void *const ash_free_functions[ASH_FREE_FUNCTIONS];
+
 /* malloc and free under names that nothing can interpose. */
 HIDDEN void *ash_malloc(size_t size) __attribute__((nothrow, leaf, malloc, alloc_size(1)));
 HIDDEN void ash_free(void *p) __attribute__((nothrow, leaf));

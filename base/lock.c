@@ -8,6 +8,8 @@
 
 void (*ash_lock_repair)(const struct lock *waited_for);
 
+__thread unsigned ash_locks_held;
+
 static uint32_t *process_mark;
 static uint32_t repairing;
 

@@ -54,12 +54,19 @@ HIDDEN extern void (*ash_lock_repair)(const struct lock *waited_for);
 /* Start-up and the fork handler in the child: this process is known. */
 void ash_lock_process_known(void);
 
+/* Locks that this thread holds or is about to. A signal handler that interrupts
+ * it there and forks must not wait for them: its own thread would have to go on. */
+HIDDEN extern __thread unsigned ash_locks_held __attribute__((tls_model("initial-exec")));
+
 FAST bool lock_try(struct lock *lock)
 {
 	uint32_t expected = 0;
 
-	if (!__atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+	ash_locks_held++;
+	if (!__atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+		ash_locks_held--;
 		return false;
+	}
 	if (ASHLAR_ASSERTIONS)
 		ash_lock_note(lock, true);
 	return true;
@@ -69,6 +76,7 @@ FAST void lock_take(struct lock *lock)
 {
 	uint32_t expected = 0;
 
+	ash_locks_held++;
 	if (unlikely(
 		    !__atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
 		ash_lock_wait(lock);
@@ -82,6 +90,7 @@ FAST void lock_give(struct lock *lock)
 		ash_lock_forget(lock);
 	if (unlikely(__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2))
 		ash_lock_wake(lock);
+	ash_locks_held--;
 }
 
 /* fork takes and gives all locks of a rank: outside the rule. */

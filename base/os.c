@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -244,6 +245,34 @@ bool ash_os_readlink(const char *path, char *buf, size_t size)
 		return false;
 	buf[n] = '\0';
 	return true;
+}
+
+static void (*fault_told)(uintptr_t pc, uintptr_t argument);
+
+static void on_fault(int signal, siginfo_t *info, void *context)
+{
+	const ucontext_t *u = context;
+
+#if defined(__x86_64__)
+	fault_told((uintptr_t)u->uc_mcontext.gregs[REG_RIP], (uintptr_t)u->uc_mcontext.gregs[REG_RDI]);
+#elif defined(__aarch64__)
+	fault_told((uintptr_t)u->uc_mcontext.pc, (uintptr_t)u->uc_mcontext.regs[0]);
+#endif
+	/* SA_RESETHAND: the instruction faults once more, and the program ends. */
+}
+
+void ash_os_on_fault(void (*told)(uintptr_t pc, uintptr_t argument))
+{
+	struct sigaction action, before;
+	int saved = errno;
+
+	memset(&action, 0, sizeof(action));
+	action.sa_sigaction = on_fault;
+	action.sa_flags = SA_SIGINFO | SA_RESETHAND | SA_ONSTACK;
+	fault_told = told;
+	if (sigaction(SIGSEGV, NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+		sigaction(SIGSEGV, &action, NULL);
+	errno = saved;
 }
 
 void ash_os_futex_wait(uint32_t *word, uint32_t value)

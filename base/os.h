@@ -65,6 +65,11 @@ void ash_os_write(int fd, const void *buf, size_t size);
 /* The target of a symbolic link, terminated; false when there is none. */
 bool ash_os_readlink(const char *path, char *buf, size_t size);
 
+/* From now on a fault of the program (SIGSEGV) at code address `pc`, with
+ * `argument` the first argument of the function there, is shown to `told`
+ * before the program ends as it would have. Not where the program has a handler. */
+void ash_os_on_fault(void (*told)(uintptr_t pc, uintptr_t argument));
+
 /* Sleeps while *word == value, until a wake. Wakes n sleepers. */
 void ash_os_futex_wait(uint32_t *word, uint32_t value);
 void ash_os_futex_wake(uint32_t *word, int n);
