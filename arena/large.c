@@ -106,7 +106,7 @@ void ash_large_cache_reap(struct large_cache *cache, bool all)
 		return;
 	lock_take(&cache->lock);
 	for (size_t n = 1; n <= LARGE_CACHE_GRANULES; n++) {
-		for (unsigned k = all ? cache->count[n] : cache->low[n]; k; k--) {
+		for (uint32_t k = all ? cache->count[n] : cache->low[n]; k; k--) {
 			large = cache_pop(cache, n);
 			large->next = cut;
 			cut = large;

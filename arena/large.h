@@ -23,8 +23,8 @@
 struct large_cache {
 	struct lock lock;                             /* rank LARGE */
 	struct large *list[LARGE_CACHE_GRANULES + 1]; /* lock: the last freed first */
-	uint16_t count[LARGE_CACHE_GRANULES + 1];     /* lock */
-	uint16_t low[LARGE_CACHE_GRANULES + 1];       /* lock: the fewest since the last reap */
+	uint32_t count[LARGE_CACHE_GRANULES + 1];     /* lock */
+	uint32_t low[LARGE_CACHE_GRANULES + 1];       /* lock: the fewest since the last reap */
 	size_t in_use;   /* lock, racy readers: usable bytes that left here, less those that came (may wrap) */
 	size_t bytes;    /* lock, racy readers */
 	unsigned events; /* racy: allocations since the arena was new */
