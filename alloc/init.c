@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "alloc/init.h"
 
-#include <pthread.h>
 #include <unistd.h>
 
 #include "alloc/checked.h"

@@ -364,13 +364,6 @@ void **ash_bin_give(struct bin *bin, void **magazine)
 	return likely(empty) ? empty : give_for_new(bin, magazine);
 }
 
-void ash_bin_give_empty(struct bin *bin, void **magazine)
-{
-	bin_lock(bin);
-	empty_push(bin, magazine);
-	lock_give(&bin->lock);
-}
-
 /* True when the n objects found room in the depot's top magazine. */
 static bool depot_join(struct bin *bin, void **objects, unsigned n)
 {

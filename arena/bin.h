@@ -56,9 +56,6 @@ void **ash_bin_give(struct bin *bin, void **magazine);
 /* n objects join the depot's top magazine or go back to their slabs. */
 void ash_bin_give_few(struct bin *bin, void **objects, unsigned n);
 
-/* Empty large magazines for later exchange. */
-void ash_bin_give_empty(struct bin *bin, void **magazine);
-
 /* n objects of one class go back to their slabs, whichever bins these belong to.
  * A pointer that is no object in use stops the program: `call` met it. */
 void ash_bin_flush(const char *call, void **objects, unsigned n);

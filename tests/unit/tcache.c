@@ -46,11 +46,8 @@ static size_t out(unsigned cls)
 {
 	size_t n = 0;
 
-	for (unsigned i = 0; i < arena_count(); i++) {
-		struct arena *arena = ash_arena_get(i);
-
-		n += arena ? arena->bin[cls].out : 0;
-	}
+	for (unsigned i = 0; i < arena_count(); i++)
+		n += ash_arena_get(i) ? ash_arena_get(i)->bin[cls].out : 0;
 	return n;
 }
 
@@ -58,11 +55,8 @@ static size_t in_depots(unsigned cls)
 {
 	size_t n = 0;
 
-	for (unsigned i = 0; i < arena_count(); i++) {
-		struct arena *arena = ash_arena_get(i);
-
-		n += arena ? arena->bin[cls].depot_objects : 0;
-	}
+	for (unsigned i = 0; i < arena_count(); i++)
+		n += ash_arena_get(i) ? ash_arena_get(i)->bin[cls].depot_objects : 0;
 	return n;
 }
 
