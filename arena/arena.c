@@ -2,6 +2,7 @@
 #include "arena/arena.h"
 
 #include "arena/pool.h"
+#include "arena/purge.h"
 #include "base/meta.h"
 #include "base/os.h"
 #include "numa/cpu.h"
@@ -106,14 +107,14 @@ void ash_arena_tick(void)
 		reap(false);
 		lock_give(&reaping);
 	}
-	ash_pool_tick(&ash_pool);
+	ash_purge_tick(&ash_pool);
 	ash_bin_limit_depots();
 }
 
 void ash_arena_drain(void)
 {
 	reap(true);
-	ash_pool_purge_all(&ash_pool);
+	ash_purge_all(&ash_pool);
 }
 
 /* ---- fork */

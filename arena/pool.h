@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * pool — the regions of one kind of memory, their granules, and giving them back.
+ * pool — the regions of one kind of memory and their granules.
  *
  * Makes and ends spans. Any thread may call; every function takes and gives
  * pool->lock (rank POOL) and makes its system calls outside it, except for the
@@ -20,6 +20,8 @@
 /* A clock tick is 4 ms: the coarse clock's own step, and 198 days in 32 bits. */
 #define TICK_MS 4
 #define TICKS(ms) ((uint32_t)((ms) / TICK_MS))
+
+#define MIB_GRANULES ((size_t)1 << (20 - GRANULE_SHIFT))
 
 /* Freed granules in the order of their freeing; a record counts where its
  * granules are still dirty with its tick. */
@@ -96,12 +98,6 @@ bool ash_pool_resize(struct pool *pool, struct span *span, size_t granules);
 /* True when granule g of the span may hold something else than zeros. The
  * caller owns the span. */
 bool ash_pool_touched(const struct span *span, size_t g);
-
-/* Decay: what has been free for dirty_decay_ms goes back. From slow paths. */
-void ash_pool_tick(struct pool *pool);
-
-/* Gives all dirty memory back. */
-void ash_pool_purge_all(struct pool *pool);
 
 /* fork: the pool stays locked meanwhile, and no system call is under way. */
 void ash_pool_fork_prepare(struct pool *pool);

@@ -11,7 +11,6 @@
 #include "base/options.h"
 
 #define MIB ((size_t)1 << 20)
-#define MIB_GRANULES (MIB >> GRANULE_SHIFT)
 
 static struct span *take(size_t granules, size_t align)
 {
@@ -38,12 +37,12 @@ static void write_all(const struct span *span, int byte)
 static void pass(uint64_t ms)
 {
 	unit_now_ms += ms;
-	ash_pool_tick(&ash_pool);
+	ash_purge_tick(&ash_pool);
 }
 
 static void settle(void)
 {
-	ash_pool_purge_all(&ash_pool);
+	ash_purge_all(&ash_pool);
 	assert_int_equal(ash_pool.live, 0);
 	assert_int_equal(ash_pool.dirty, 0);
 	assert_int_equal(ash_pool_check(&ash_pool), 0);
@@ -104,7 +103,7 @@ static void what_was_purged_reads_as_zeros_and_is_untouched(void **state)
 	assert_int_equal(a->base, at);
 	assert_true(ash_pool_touched(a, 0));
 	give(a);
-	ash_pool_purge_all(&ash_pool);
+	ash_purge_all(&ash_pool);
 	a = take(8, 1);
 	assert_int_equal(a->base, at);
 	assert_false(ash_pool_touched(a, 7));

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arena/pool.h"
+#include "arena/purge.h"
 
 /* The time of the test's clock, ms. */
 extern uint64_t unit_now_ms;

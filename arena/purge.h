@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * purge — a pool's free granules: in what order they were freed, and their way
+ * back to the system.
+ *
+ * Every function but ash_purge_tick and ash_purge_all, which take it, needs
+ * pool->lock; those that purge drop it around system calls. What is being given
+ * back is neither free nor in a span meanwhile.
+ */
+#ifndef ASH_ARENA_PURGE_H
+#define ASH_ARENA_PURGE_H
+
+#include "arena/pool.h"
+
+/* Pool operations between two looks at the clock. */
+#define CLOCK_EVERY 16
+
+/* Sets pool->now by the clock. */
+void ash_purge_look(struct pool *pool);
+
+static inline void purge_event(struct pool *pool)
+{
+	if (++pool->events >= CLOCK_EVERY)
+		ash_purge_look(pool);
+}
+
+/* [g, g + n) become free: with nothing behind them, or with old contents. */
+void ash_granules_clean(struct pool *pool, struct region *region, size_t g, size_t n);
+void ash_granules_dirty(struct pool *pool, struct region *region, size_t g, size_t n);
+
+/* Free granules get an owner. Returns how many of them are fresh: without
+ * memory behind them so far. */
+size_t ash_granules_take(struct pool *pool, struct region *region, size_t g, size_t n);
+
+/* Puts dirty granules into the queue again, as freed now. For repair. */
+void ash_purge_requeue(struct pool *pool, struct region *region, size_t g);
+
+/* R1, after `fresh` granules were taken. */
+void ash_purge_growth(struct pool *pool, size_t fresh);
+
+/* R3's hard cap, after granules were freed. */
+void ash_purge_excess(struct pool *pool);
+
+/* Free granules in no span and not marked free yet: given back without being
+ * queued. For spans too long to queue by granule. */
+void ash_purge_now(struct pool *pool, struct region *region, size_t g, size_t n);
+
+/* R2 and R3's soft cap. From slow paths. */
+void ash_purge_tick(struct pool *pool);
+
+/* Gives all dirty memory back. */
+void ash_purge_all(struct pool *pool);
+
+#endif
