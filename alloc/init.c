@@ -15,6 +15,7 @@
 #include "base/os.h"
 #include "base/print.h"
 #include "numa/cpu.h"
+#include "numa/quota.h"
 #include "tcache/tcache.h"
 
 bool ash_is_ready;
@@ -31,10 +32,23 @@ static bool page_size_fits(void)
 	return false;
 }
 
+static unsigned quota(void)
+{
+	return ash_cpu_quota("");
+}
+
+void ash_limit_arenas(unsigned narenas)
+{
+	if (narenas)
+		ash_arena_limit(narenas, NULL);
+	else
+		ash_arena_limit(ash_cpu_allowed(), quota);
+}
+
 /* What the options decide. The first time, before anything was allocated. */
 static void apply_options(void)
 {
-	ash_arena_limit(ash_options.narenas ? (unsigned)ash_options.narenas : ash_cpu_allowed());
+	ash_limit_arenas((unsigned)ash_options.narenas);
 	ash_checked_init();
 }
 

@@ -84,9 +84,12 @@ static SLOW void *realloc_other(void *p, size_t size)
 	if (unlikely(ash_checked))
 		return realloc_move(p, old_size, size);
 	large = ash_large_of(p);
-	if (large && size > SMALL_MAX && (large_usable(size) == old_size || ash_large_resize(large, size)))
+	if (!large || size <= SMALL_MAX)
+		return realloc_move(p, old_size, size);
+	if (large_usable(size) == old_size || ash_large_resize(large, size))
 		return p;
-	return realloc_move(p, old_size, size);
+	p = ash_large_move(large, size);
+	return p ? p : ash_out_of_memory("realloc", size);
 }
 
 /* The rest of a move when F is full. */

@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 #include "alloc/checked.h"
+#include "alloc/pages.h"
 #include "arena/arena.h"
-#include "arena/pool.h"
+#include "arena/purge.h"
 #include "base/meta.h"
 #include "base/print.h"
 #include "tcache/tcache.h"
@@ -77,8 +78,9 @@ static void summarize(const struct heap_stats *heap, struct ashlar_stats *s)
 	s->held = live + s->dirty + s->metadata;
 	s->reserved = load_relaxed(&ash_pool.reserved) + load_relaxed(&ash_meta_descriptors.reserved) +
 		      load_relaxed(&ash_meta_magazines.reserved) - s->held;
-	s->purged = load_relaxed(&ash_pool.purged) << GRANULE_SHIFT;
-	s->purge_calls = load_relaxed(&ash_pool.purge_calls);
+	s->purged = load_relaxed(&ash_purge_price.bytes);
+	s->purge_calls = load_relaxed(&ash_purge_price.calls);
+	s->purge_ns = load_relaxed(&ash_purge_price.cpu_ns);
 	s->narenas = heap->narenas;
 	s->nthreads = heap->nthreads;
 }
@@ -106,7 +108,8 @@ static void write_summary(int fd, const struct ashlar_stats *s)
 	ash_print(fd, "%14zu bytes in slabs, for %u arenas\n", s->slab, s->narenas);
 	ash_print(fd, "%14zu bytes dirty: free, kept for reuse\n", s->dirty);
 	ash_print(fd, "%14zu bytes of metadata\n%14zu bytes of address space reserved\n", s->metadata, s->reserved);
-	ash_print(fd, "%14zu bytes given back so far, by %zu calls\n", s->purged, s->purge_calls);
+	ash_print(fd, "%14zu bytes given back so far, by %zu calls in %zu ns\n", s->purged, s->purge_calls,
+		  s->purge_ns);
 }
 
 static void write_classes(int fd, const struct heap_stats *heap)
@@ -130,6 +133,7 @@ void ash_stats_write(int fd)
 	summarize(&heap, &s);
 	write_summary(fd, &s);
 	write_classes(fd, &heap);
+	ash_pages_write(fd);
 }
 
 EXPORT void ashlar_stats_print(int fd)

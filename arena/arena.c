@@ -2,8 +2,10 @@
 #include "arena/arena.h"
 
 #include "arena/pool.h"
+#include "arena/punch.h"
 #include "arena/purge.h"
 #include "base/meta.h"
+#include "base/options.h"
 #include "base/os.h"
 #include "numa/cpu.h"
 
@@ -11,11 +13,15 @@
 #define CONTENTION_WAITS 64
 #define CONTENTION_MS 10
 #define REAP_MS 100
+/* A slab rests so long before its holes are punched, and so many at a time in a slow path. */
+#define PUNCH_AGE TICKS(250)
+#define PUNCH_BUDGET 512
 
 static struct arena *arenas[ARENAS_MAX]; /* atomic: release by arena_make */
 struct arena *ash_arena_first;
 unsigned ash_arena_active = 1;
-static unsigned limit = 1; /* const after start-up */
+static unsigned limit = 1;            /* atomic */
+static unsigned (*limit_quota)(void); /* atomic: not asked yet; NULL when there is none to ask */
 static struct lock making = LOCK_INITIALIZER(LOCK_ARENAS);
 static struct lock reaping = LOCK_INITIALIZER(LOCK_REAP);
 
@@ -45,14 +51,15 @@ static struct arena *arena_make(unsigned index)
 
 bool ash_arena_init(unsigned narenas)
 {
-	ash_arena_limit(narenas);
+	ash_arena_limit(narenas, NULL);
 	ash_arena_first = arena_make(0);
 	return ash_arena_first != NULL;
 }
 
-void ash_arena_limit(unsigned narenas)
+void ash_arena_limit(unsigned narenas, unsigned (*quota)(void))
 {
-	limit = narenas < ARENAS_MAX ? narenas : ARENAS_MAX;
+	store_relaxed(&limit_quota, quota);
+	store_relaxed(&limit, narenas < ARENAS_MAX ? narenas : ARENAS_MAX);
 }
 
 struct arena *ash_arena_get(unsigned index)
@@ -70,17 +77,46 @@ struct arena *ash_arena_by_cpu(unsigned active)
 	return arena ? arena : ash_arena_first;
 }
 
+/* The limit, now that a second arena is wanted. Threads that meet here ask twice and hear the same. */
+static COLD unsigned limit_asked(void)
+{
+	unsigned (*quota)(void) = load_relaxed(&limit_quota);
+	unsigned n = load_relaxed(&limit), allowed;
+
+	if (!quota)
+		return n;
+	allowed = quota();
+	if (allowed < n)
+		/* Unless someone set another limit meanwhile. */
+		__atomic_compare_exchange_n(&limit, &n, allowed, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	store_relaxed(&limit_quota, NULL);
+	return load_relaxed(&limit);
+}
+
+/* More arenas, twice as many at a time. */
+static void grow(unsigned n)
+{
+	unsigned most;
+
+	/* Files may have to be read: not under a lock. */
+	if (load_relaxed(&limit_quota) && ash_locks_held)
+		return;
+	most = limit_asked();
+	if (n < most)
+		__atomic_compare_exchange_n(&ash_arena_active, &n, 2 * n < most ? 2 * n : most, false, __ATOMIC_RELAXED,
+					    __ATOMIC_RELAXED);
+}
+
 void ash_arena_contended(void)
 {
 	unsigned n = load_relaxed(&ash_arena_active);
 	uint64_t now;
 
-	if (n >= limit || (add_relaxed(&waits, 1) + 1) % CONTENTION_WAITS)
+	if (n >= load_relaxed(&limit) || (add_relaxed(&waits, 1) + 1) % CONTENTION_WAITS)
 		return;
 	now = ash_os_now_ms();
 	if (now - load_relaxed(&waits_since) <= CONTENTION_MS)
-		__atomic_compare_exchange_n(&ash_arena_active, &n, 2 * n < limit ? 2 * n : limit, false,
-					    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+		grow(n);
 	store_relaxed(&waits_since, now);
 }
 
@@ -98,6 +134,15 @@ static void reap(bool all)
 	}
 }
 
+/* Rank REAP held. */
+static void punch(uint64_t now, unsigned budget)
+{
+	int64_t decay = ash_options.dirty_decay_ms;
+
+	if (decay >= 0)
+		ash_punch((uint32_t)(now / TICK_MS) - (decay < PUNCH_AGE * TICK_MS ? TICKS(decay) : PUNCH_AGE), budget);
+}
+
 void ash_arena_tick(void)
 {
 	uint64_t now = ash_os_now_ms();
@@ -105,6 +150,7 @@ void ash_arena_tick(void)
 	if (now - load_relaxed(&reaped_at) >= REAP_MS && lock_try(&reaping)) {
 		store_relaxed(&reaped_at, now);
 		reap(false);
+		punch(now, PUNCH_BUDGET);
 		lock_give(&reaping);
 	}
 	ash_purge_tick(&ash_pool);
@@ -113,7 +159,10 @@ void ash_arena_tick(void)
 
 void ash_arena_drain(void)
 {
+	lock_take(&reaping);
 	reap(true);
+	ash_punch((uint32_t)(ash_os_now_ms() / TICK_MS), ~0u);
+	lock_give(&reaping);
 	ash_purge_all(&ash_pool);
 }
 
@@ -132,8 +181,7 @@ static void each_bin(bin_fn *fn)
 	}
 }
 
-/* In the order of ranks: all bins, then all caches of large objects. */
-static void each_lock(lock_fn *fn)
+static void each_bin_lock(lock_fn *fn)
 {
 	for (unsigned i = 0; i < arena_count(); i++) {
 		struct arena *arena = ash_arena_get(i);
@@ -141,6 +189,10 @@ static void each_lock(lock_fn *fn)
 		for (unsigned cls = 1; arena && cls < SIZE_CLASS_COUNT; cls++)
 			fn(&arena->bin[cls].lock);
 	}
+}
+
+static void each_large_lock(lock_fn *fn)
+{
 	for (unsigned i = 0; i < arena_count(); i++) {
 		struct arena *arena = ash_arena_get(i);
 
@@ -149,11 +201,14 @@ static void each_lock(lock_fn *fn)
 	}
 }
 
+/* In the order of ranks. */
 void ash_arena_fork_prepare(void)
 {
 	lock_take_for_fork(&making);
 	lock_take_for_fork(&reaping);
-	each_lock(lock_take_for_fork);
+	each_bin_lock(lock_take_for_fork);
+	ash_punch_fork_prepare();
+	each_large_lock(lock_take_for_fork);
 	ash_pool_fork_prepare(&ash_pool);
 	ash_magazine_fork_prepare();
 }
@@ -162,7 +217,9 @@ void ash_arena_fork_done(void)
 {
 	ash_magazine_fork_done();
 	ash_pool_fork_done(&ash_pool);
-	each_lock(lock_give_for_fork);
+	each_large_lock(lock_give_for_fork);
+	ash_punch_fork_done();
+	each_bin_lock(lock_give_for_fork);
 	lock_give_for_fork(&reaping);
 	lock_give_for_fork(&making);
 }
@@ -172,6 +229,7 @@ void ash_arena_repair(void)
 	lock_init(&making, LOCK_ARENAS);
 	lock_init(&reaping, LOCK_REAP);
 	ash_pool_repair(&ash_pool);
+	ash_punch_repair();
 	each_bin(ash_bin_repair);
 	for (unsigned i = 0; i < arena_count(); i++) {
 		struct arena *arena = ash_arena_get(i);
@@ -193,6 +251,9 @@ static void bin_check(struct bin *bin)
 int ash_arena_check(void)
 {
 	broken_bins = 0;
+	/* Not while slabs are off their bins to be punched. */
+	lock_take(&reaping);
 	each_bin(bin_check);
+	lock_give(&reaping);
 	return broken_bins + ash_pool_check(&ash_pool);
 }

@@ -23,8 +23,9 @@ struct arena {
 /* Makes the first arena. Start-up, once. False: out of memory. */
 bool ash_arena_init(unsigned narenas);
 
-/* At most so many may come into being. */
-void ash_arena_limit(unsigned narenas);
+/* At most so many may come into being. `quota` may say fewer: it is asked when a
+ * second one is wanted first, so that most programs never pay; NULL for none. */
+void ash_arena_limit(unsigned narenas, unsigned (*quota)(void));
 
 HIDDEN extern struct arena *ash_arena_first; /* const after start-up */
 HIDDEN extern unsigned ash_arena_active;     /* atomic: arenas in use */

@@ -14,8 +14,10 @@
 #include "arena/arena.h"
 #include "arena/misuse.h"
 #include "arena/pool.h"
+#include "arena/punch.h"
 #include "base/bitmap.h"
 #include "base/fatal.h"
+#include "base/os.h"
 #include "base/print.h"
 
 /* Free objects that all depots may hold: 4 MiB, or 1/16 of live memory. */
@@ -431,8 +433,14 @@ static void flush_unlock(struct flush *flush)
 
 static void flush_settle(struct flush *flush)
 {
-	if (flush->slab && slab_settle(flush->bin, flush->slab))
-		flush->leaving[flush->nleaving++] = flush->slab;
+	struct slab *slab = flush->slab;
+
+	if (!slab)
+		return;
+	if (slab_settle(flush->bin, slab))
+		flush->leaving[flush->nleaving++] = slab;
+	else if (!slab->queued && (size_t)slab->nfree * bin_object_size(flush->bin) >= ash_page_size)
+		slab->queued = ash_punch_queue(slab);
 	flush->slab = NULL;
 }
 
@@ -503,6 +511,78 @@ void ash_bin_verify(void **objects, unsigned n)
 		if (load_relaxed(&slab->map[slot / 64]) >> (slot % 64) & 1)
 			ash_misuse_double_free("free", objects[i]);
 	}
+}
+
+/* ---- slabs with holes */
+
+/* The slab of this bin that begins at `base`, NULL when there is none any more; lock held. The list is read first: only a
+ * slab that belongs to a bin is on one, and those of this bin do not change while we hold its lock. */
+static struct slab *bin_slab_at(const struct bin *bin, uintptr_t base)
+{
+	struct region *region = ash_region_of((void *)base);
+	struct slab *slab = region ? (struct slab *)region_span(region, (void *)base) : NULL;
+
+	if (!slab || load_acquire(&slab->list) == SLAB_AWAY || slab->span.kind != SPAN_SLAB ||
+	    slab->span.base != base || slab->span.cls != bin->cls || slab->span.arena != bin->arena)
+		return NULL;
+	return slab;
+}
+
+/* Lock held: the slab can neither be filled from nor end until it comes back. */
+static void slab_withdraw(struct bin *bin, struct slab *slab)
+{
+	if (slab == bin->current) {
+		bin->current = NULL;
+	} else {
+		bin->empty_slabs -= slab->nfree == slab->slots;
+		slab_unlink(bin, slab);
+	}
+	slab->list = SLAB_AWAY;
+}
+
+static enum holes slab_holes(const struct slab *slab, uint32_t newest, uint64_t *parts)
+{
+	if (!slab->nfree)
+		return HOLES_NONE;
+	if (tick_after(slab->tick, newest))
+		return HOLES_LATER;
+	if (slab->nfree == slab->slots)
+		return HOLES_EMPTY;
+	*parts = slab->touched & ~ash_slab_used_parts(slab);
+	return *parts ? HOLES_FOUND : HOLES_NONE;
+}
+
+enum holes ash_bin_withdraw(struct bin *bin, uintptr_t base, uint32_t newest, struct slab **slab, uint64_t *parts)
+{
+	enum holes found = HOLES_NONE;
+
+	lock_take(&bin->lock);
+	*slab = bin_slab_at(bin, base);
+	if (*slab) {
+		found = slab_holes(*slab, newest, parts);
+		(*slab)->queued = found == HOLES_LATER;
+	}
+	if (found == HOLES_EMPTY || found == HOLES_FOUND)
+		slab_withdraw(bin, *slab);
+	if (found == HOLES_EMPTY)
+		count_sub(&bin->slabs, 1);
+	if (found == HOLES_FOUND)
+		(*slab)->touched &= ~*parts;
+	lock_give(&bin->lock);
+	return found;
+}
+
+void ash_bin_restore(struct bin *bin, struct slab *slab, uint64_t refused)
+{
+	bool leaves;
+
+	lock_take(&bin->lock);
+	slab->touched |= refused;
+	slab->list = SLAB_FULL; /* on no list, as settling expects */
+	leaves = slab->nfree && slab_settle(bin, slab);
+	lock_give(&bin->lock);
+	if (leaves)
+		ash_slab_delete(slab);
 }
 
 /* ---- reap */
@@ -580,6 +660,7 @@ static void slab_repair(struct bin *bin, struct slab *slab)
 	slab->nfree = (uint16_t)slab_count_free(slab);
 	slab->hint = 0;
 	slab->list = SLAB_FULL;
+	slab->queued = false;
 	count_add(&bin->slabs, 1);
 	bin->out += (size_t)(slab->slots - slab->nfree);
 	bin->empty_slabs += slab->nfree == slab->slots;

@@ -66,6 +66,17 @@ void ash_bin_verify(void **objects, unsigned n);
 /* Flushes the magazines that no one needed since the last reap (all: every one). */
 void ash_bin_reap(struct bin *bin, bool all);
 
+/* What a slab that has not been filled from for a while holds. */
+enum holes { HOLES_NONE, HOLES_LATER, HOLES_EMPTY, HOLES_FOUND };
+
+/* Takes the slab at `base` off the bin when all of it (HOLES_EMPTY: the caller
+ * deletes it) or whole parts of it (HOLES_FOUND, a bit each in *parts) hold
+ * memory for no object in use. HOLES_LATER: filled from after tick `newest`. */
+enum holes ash_bin_withdraw(struct bin *bin, uintptr_t base, uint32_t newest, struct slab **slab, uint64_t *parts);
+
+/* A slab with holes comes back; `refused`: those parts still have memory. */
+void ash_bin_restore(struct bin *bin, struct slab *slab, uint64_t refused);
+
 /* Child without fork handlers, alone: makes a bin whose holder is gone true to
  * its slabs' bitmaps, and frees its lock. */
 void ash_bin_repair(struct bin *bin);

@@ -4,13 +4,17 @@
 #include <string.h>
 
 #include "arena/arena.h"
-#include "arena/pool.h"
+#include "arena/purge.h"
 #include "base/options.h"
 
 static size_t granules_of(size_t size)
 {
 	return (size + GRANULE - 1) >> GRANULE_SHIFT;
 }
+
+/* A block of this size is moved without a second copy of it: by page tables, or in steps. */
+#define MOVE_LEAST ((size_t)64 << 20)
+#define MOVE_STEP ((size_t)2 << 20)
 
 /* ---- the last freed */
 
@@ -133,21 +137,29 @@ static void large_zero(const struct large *large)
 	}
 }
 
-static struct large *large_take(size_t granules, size_t align)
+static enum pool_fit fit_of(size_t granules, size_t align, bool growing)
 {
-	struct span *span = ash_pool_take(&ash_pool, granules, align, sizeof(struct large));
+	if (granules < LOT_LEAST || align > 1)
+		return POOL_FIRST;
+	return growing ? POOL_GROWING : POOL_LOT;
+}
+
+static struct large *large_take(size_t granules, size_t align, bool growing)
+{
+	enum pool_fit fit = fit_of(granules, align, growing);
+	struct span *span = ash_pool_take(&ash_pool, granules, align, fit, sizeof(struct large));
 
 	if (!span) {
 		/* Memory may sit in caches as another shape: give it up and look again. */
 		ash_arena_drain();
-		span = ash_pool_take(&ash_pool, granules, align, sizeof(struct large));
+		span = ash_pool_take(&ash_pool, granules, align, fit, sizeof(struct large));
 	}
 	if (span)
 		add_relaxed(&ash_pool.large, granules);
 	return (struct large *)span;
 }
 
-void *ash_large_alloc(size_t size, size_t align, bool zero)
+static struct large *large_new(size_t size, size_t align, bool growing)
 {
 	size_t granules = size_max(granules_of(size), 1), steps = size_max(granules_of(align), 1),
 	       usable = large_usable(size);
@@ -155,19 +167,65 @@ void *ash_large_alloc(size_t size, size_t align, bool zero)
 
 	if (size > PTRDIFF_MAX || align > PTRDIFF_MAX || granules + steps > UINT32_MAX)
 		return NULL;
-	large = cache_take(steps == 1 ? granules : SIZE_MAX, usable);
+	large = growing ? NULL : cache_take(steps == 1 ? granules : SIZE_MAX, usable);
 	if (!large) {
-		large = large_take(granules, steps);
+		large = large_take(granules, steps, growing);
 		if (!large)
 			return NULL;
 		add_relaxed(&ash_pool.large_bytes, usable);
 		ash_pool_publish(&large->span, 1, true);
 	}
 	large->size = usable;
+	return large;
+}
+
+void *ash_large_alloc(size_t size, size_t align, bool zero)
+{
+	struct large *large = large_new(size, align, false);
+
+	if (!large)
+		return NULL;
 	if (zero)
 		large_zero(large);
 	store_release(&large->span.kind, SPAN_LARGE);
 	return (void *)large->span.base;
+}
+
+/* Copies step by step, each step's source given back behind it. */
+static void copy_and_purge(char *to, char *from, size_t size)
+{
+	for (size_t at = 0, n; at < size; at += n) {
+		struct range range = {from + at, n = size_min(size - at, MOVE_STEP)};
+
+		memcpy(to + at, from + at, n);
+		range.size = round_up(n, ash_page_size);
+		ash_purge_ranges(&range, 1);
+	}
+}
+
+/* Both are whole spans: rounded up to OS pages the range stays inside them. */
+static void move_contents(struct large *to, struct large *from, size_t size)
+{
+	char *target = (char *)to->span.base, *source = (char *)from->span.base;
+
+	if (size < MOVE_LEAST) {
+		memcpy(target, source, size);
+		return;
+	}
+	if (!ash_os_move_pages(target, source, round_up(size, ash_page_size)))
+		copy_and_purge(target, source, size);
+}
+
+void *ash_large_move(struct large *large, size_t size)
+{
+	struct large *to = large_new(size, 1, granules_of(size) >= LOT_LEAST);
+
+	if (!to)
+		return NULL;
+	move_contents(to, large, size_min(size, large->size));
+	store_release(&to->span.kind, SPAN_LARGE);
+	ash_large_free(large);
+	return (void *)to->span.base;
 }
 
 void ash_large_free(struct large *large)

@@ -39,6 +39,11 @@ void ash_large_cache_reap(struct large_cache *cache, bool all);
  * asked. NULL: out of memory, or size above PTRDIFF_MAX. */
 void *ash_large_alloc(size_t size, size_t align, bool zero);
 
+/* Another size at another place, with room to grow on; of more than 64 MiB there
+ * are never two copies in memory. The old object ends. NULL: out of memory,
+ * nothing has changed. */
+void *ash_large_move(struct large *large, size_t size);
+
 void ash_large_free(struct large *large);
 
 /* Another size in place; false: it cannot, nothing has changed. */

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "arena/lot.h"
 #include "arena/purge.h"
 #include "base/bitmap.h"
 #include "base/fatal.h"
@@ -78,11 +79,6 @@ static void descriptor_give(struct pool *pool, struct span *span, size_t bytes)
 
 /* ---- finding room */
 
-struct place {
-	struct region *region;
-	size_t granule;
-};
-
 enum extent { EXTENDED, NO_ROOM, REFUSED };
 
 /* Commits granules up to `upto`, or more by the step. */
@@ -100,6 +96,11 @@ static enum extent region_extend(struct pool *pool, struct region *region, size_
 	return EXTENDED;
 }
 
+bool ash_pool_extend(struct pool *pool, struct region *region, size_t upto)
+{
+	return upto <= region->committed || region_extend(pool, region, upto) == EXTENDED;
+}
+
 /* Commits as much as n granules behind the free tail of the region need. */
 static enum extent region_extend_for(struct pool *pool, struct region *region, size_t n, size_t align)
 {
@@ -110,14 +111,14 @@ static enum extent region_extend_for(struct pool *pool, struct region *region, s
 	return region_extend(pool, region, round_up(origin + tail, align) - origin + n);
 }
 
-static struct region *pool_new_region(struct pool *pool, size_t least)
+struct region *ash_pool_new_region(struct pool *pool, size_t least, bool lots)
 {
 	size_t limit = ash_os_address_limit(), want = REGION_GRANULES;
 	struct region *region;
 
 	if (limit != SIZE_MAX)
 		want = size_min(want, size_max(limit / REGION_LIMIT_SHARE >> GRANULE_SHIFT, MIB_GRANULES));
-	region = ash_region_new(pool->source, size_max(want, least), least);
+	region = ash_region_new(pool->source, size_max(want, least), least, lots);
 	if (region) {
 		pool->region[pool->nregions++] = region;
 		count_add(&pool->reserved, region->granules << GRANULE_SHIFT);
@@ -129,6 +130,8 @@ static bool place_find(struct pool *pool, size_t n, size_t align, struct place *
 {
 	for (unsigned i = 0; i < pool->nregions; i++) {
 		place->region = pool->region[i];
+		if (place->region->lot)
+			continue;
 		place->granule = ash_region_find(place->region, n, align);
 		if (place->granule != SIZE_MAX)
 			return true;
@@ -141,6 +144,8 @@ static bool place_make(struct pool *pool, size_t n, size_t align, struct place *
 	struct region *region;
 
 	for (unsigned i = 0; i < pool->nregions; i++) {
+		if (pool->region[i]->lot)
+			continue;
 		switch (region_extend_for(pool, pool->region[i], n, align)) {
 		case EXTENDED:
 			return place_find(pool, n, align, place);
@@ -151,11 +156,18 @@ static bool place_make(struct pool *pool, size_t n, size_t align, struct place *
 			break;
 		}
 	}
-	region = pool_new_region(pool, n + align - 1);
+	region = ash_pool_new_region(pool, n + align - 1, false);
 	return region && region_extend_for(pool, region, n, align) == EXTENDED && place_find(pool, n, align, place);
 }
 
-struct span *ash_pool_take(struct pool *pool, size_t granules, size_t align, size_t descriptor_bytes)
+static bool place_take(struct pool *pool, size_t n, size_t align, enum pool_fit fit, struct place *place)
+{
+	if (fit != POOL_FIRST && ash_lot_take(pool, n, fit == POOL_GROWING, place))
+		return true;
+	return place_find(pool, n, align, place) || place_make(pool, n, align, place);
+}
+
+struct span *ash_pool_take(struct pool *pool, size_t granules, size_t align, enum pool_fit fit, size_t descriptor_bytes)
 {
 	struct place place;
 	struct span *span;
@@ -166,7 +178,7 @@ struct span *ash_pool_take(struct pool *pool, size_t granules, size_t align, siz
 	span = descriptor_take(pool, descriptor_bytes);
 	if (!span)
 		goto out;
-	if (!place_find(pool, granules, align, &place) && !place_make(pool, granules, align, &place)) {
+	if (!place_take(pool, granules, align, fit, &place)) {
 		descriptor_give(pool, span, descriptor_bytes);
 		span = NULL;
 		goto out;
@@ -225,18 +237,22 @@ void ash_pool_give(struct pool *pool, struct span *span, uint64_t used, size_t d
 	lock_take(&pool->lock);
 	purge_event(pool);
 	granules_give(pool, region, region_granule(region, span->base), span->granules, used);
+	if (region->lot)
+		ash_lot_give(region, region_granule(region, span->base));
 	descriptor_give(pool, span, descriptor_bytes);
 	ash_purge_excess(pool);
 	lock_give(&pool->lock);
 }
 
-static bool grow_in_place(struct pool *pool, struct region *region, size_t end, size_t more)
+static bool grow_in_place(struct pool *pool, struct region *region, size_t g, size_t old, size_t granules)
 {
-	if (end + more > region->granules)
+	size_t end = g + old, more = granules - old;
+
+	if (g + granules > (region->lot ? lot_end(region, g) : region->granules))
 		return false;
 	if (!bitmap_all(region->free, end, size_min(more, region->committed - end)))
 		return false;
-	if (end + more > region->committed && region_extend(pool, region, end + more) != EXTENDED)
+	if (!ash_pool_extend(pool, region, end + more))
 		return false;
 	ash_purge_growth(pool, ash_granules_take(pool, region, end, more));
 	return true;
@@ -251,7 +267,7 @@ bool ash_pool_resize(struct pool *pool, struct span *span, size_t granules)
 	lock_take(&pool->lock);
 	purge_event(pool);
 	if (granules > old)
-		ok = grow_in_place(pool, region, g + old, granules - old);
+		ok = grow_in_place(pool, region, g, old, granules);
 	else if (granules < old)
 		granules_give(pool, region, g + granules, old - granules, ~(uint64_t)0);
 	if (ok)
@@ -285,6 +301,8 @@ static void region_repair(struct pool *pool, struct region *region)
 {
 	size_t dirty = 0;
 
+	if (region->lot)
+		ash_lot_repair(region);
 	region->first_free = bitmap_next(region->free, 0, region->committed, true);
 	for (size_t g = region->first_free, n; g < region->committed; g += n) {
 		g = bitmap_run(region->free, g, region->committed, &n);

@@ -21,6 +21,11 @@
 #define TICK_MS 4
 #define TICKS(ms) ((uint32_t)((ms) / TICK_MS))
 
+static inline bool tick_after(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) > 0;
+}
+
 #define MIB_GRANULES ((size_t)1 << (20 - GRANULE_SHIFT))
 
 /* Freed granules in the order of their freeing; a record counts where its
@@ -30,6 +35,12 @@ struct freed {
 	uint32_t tick;
 	uint32_t granule;
 	uint32_t granules;
+};
+
+/* A granule of a region. */
+struct place {
+	struct region *region;
+	size_t granule;
 };
 
 /* Descriptors come in five sizes: 64 bytes and 128 to 1,088 with a bitmap. */
@@ -42,6 +53,7 @@ struct pool {
 	struct region *region[REGIONS_MAX];         /* lock: by address of making */
 	unsigned nregions;                          /* lock */
 	size_t commit_step;                         /* lock: granules to commit next */
+	unsigned lots;                              /* lock: arena/lot.c: has this pool lots? */
 	struct span *descriptors[DESCRIPTOR_SIZES]; /* lock: free ones, by size */
 
 	struct freed *queue; /* lock: ring of freed granules, oldest at head */
@@ -58,10 +70,7 @@ struct pool {
 
 	bool purging;         /* lock: someone is giving memory back by the queue */
 	unsigned in_system;   /* lock: threads that give memory back right now, without the lock */
-	bool purge_broken;    /* lock: given-back memory does not read as zeros here */
 	uint32_t purge_again; /* lock: after a refusal, the tick to try again */
-	size_t purged;        /* lock, racy readers: granules given back */
-	size_t purge_calls;   /* lock, racy readers: system calls for that */
 
 	unsigned events;         /* lock: operations since the clock was read */
 	uint32_t now;            /* lock, racy readers: tick of the last look at the clock */
@@ -79,10 +88,14 @@ HIDDEN extern struct pool ash_pool;
 
 void ash_pool_init(struct pool *pool, const struct page_source *source, uint64_t (*clock_ms)(void));
 
+/* First fit; in a lot; in a lot with room to grow. */
+enum pool_fit { POOL_FIRST, POOL_LOT, POOL_GROWING };
+
 /* A span of `granules` whose address is a multiple of `align` granules (a power
- * of two); its descriptor has `descriptor_bytes`, zeros but for base and
- * granules. It is not in the span table yet. NULL: out of memory. */
-struct span *ash_pool_take(struct pool *pool, size_t granules, size_t align, size_t descriptor_bytes);
+ * of two; 1 in lots); its descriptor has `descriptor_bytes`, zeros but for base
+ * and granules. It is not in the span table yet. NULL: out of memory. */
+struct span *ash_pool_take(struct pool *pool, size_t granules, size_t align, enum pool_fit fit,
+			   size_t descriptor_bytes);
 
 /* The first `entries` granules of the span lead to it from now on (or, with
  * false, no longer do). */
@@ -98,6 +111,11 @@ bool ash_pool_resize(struct pool *pool, struct span *span, size_t granules);
 /* True when granule g of the span may hold something else than zeros. The
  * caller owns the span. */
 bool ash_pool_touched(const struct span *span, size_t g);
+
+/* For arena/lot.c, lock held: makes granules up to `upto` accessible (true also
+ * when they are), and a new region of at least `least` granules. */
+bool ash_pool_extend(struct pool *pool, struct region *region, size_t upto);
+struct region *ash_pool_new_region(struct pool *pool, size_t least, bool lots);
 
 /* fork: the pool stays locked meanwhile, and no system call is under way. */
 void ash_pool_fork_prepare(struct pool *pool);

@@ -38,15 +38,26 @@
 
 #define QUEUE_FIRST 256
 
+struct purge_price ash_purge_price;
+
+bool ash_purge_ranges(const struct range *ranges, unsigned n)
+{
+	uint64_t begin = ash_os_thread_cpu_ns();
+	size_t calls = 0, bytes = 0;
+	bool given = ash_os_purge(ranges, n, &calls);
+
+	for (unsigned i = 0; given && i < n; i++)
+		bytes += ranges[i].size;
+	add_relaxed(&ash_purge_price.calls, calls);
+	add_relaxed(&ash_purge_price.bytes, bytes);
+	add_relaxed(&ash_purge_price.cpu_ns, ash_os_thread_cpu_ns() - begin);
+	return given;
+}
+
 void ash_purge_look(struct pool *pool)
 {
 	store_relaxed(&pool->now, (uint32_t)(pool->clock_ms() / TICK_MS));
 	pool->events = 0;
-}
-
-static bool tick_after(uint32_t a, uint32_t b)
-{
-	return (int32_t)(a - b) > 0;
 }
 
 static size_t r1_cap(const struct pool *pool)
@@ -254,47 +265,39 @@ static void batch_fill(struct pool *pool, size_t target, uint32_t newest, unsign
 	}
 }
 
-/* qemu's user mode and some sandboxes accept MADV_DONTNEED and ignore it. */
-static void purge_probe(struct pool *pool, bool before)
+/* Returns how many granules the system has now. */
+static size_t batch_return(struct pool *pool, bool given)
 {
-	volatile char *first = batch.range[0].base;
+	size_t granules = 0;
 
-	if (pool->purged || pool->purge_broken)
-		return;
-	if (before)
-		*first = 1;
-	else
-		pool->purge_broken = *first != 0;
-}
-
-static void batch_return(struct pool *pool, bool given)
-{
 	for (unsigned i = 0; i < batch.n; i++) {
 		struct region *region = batch.part[i].region;
 		size_t g = batch.part[i].granule, n = batch.part[i].granules;
 
-		if (given && !pool->purge_broken) {
-			bitmap_clear(region->touched, g, n);
-			ash_granules_clean(pool, region, g, n);
-			for (size_t k = 0; k < n; k++)
-				region->tick[g + k] = pool->now;
-			count_add(&pool->purged, n);
-		} else {
+		if (!given) {
 			ash_granules_dirty(pool, region, g, n);
+			continue;
 		}
+		bitmap_clear(region->touched, g, n);
+		ash_granules_clean(pool, region, g, n);
+		for (size_t k = 0; k < n; k++)
+			region->tick[g + k] = pool->now;
+		granules += n;
 	}
 	if (!given)
 		pool->purge_again = pool->now + REFUSAL_PAUSE;
+	return granules;
 }
 
 /* Gives back what was freed no later than `newest`, oldest first, until dirty
- * <= target or `budget` ranges are through. Drops the lock around the calls. */
-static void purge(struct pool *pool, size_t target, uint32_t newest, unsigned budget)
+ * <= target or `budget` ranges are through. Drops the lock around the calls.
+ * Returns how many granules that were. */
+static size_t purge(struct pool *pool, size_t target, uint32_t newest, unsigned budget)
 {
-	size_t calls = 0;
+	size_t granules = 0;
 
-	if (pool->purging || pool->purge_broken || (pool->purge_again && tick_after(pool->purge_again, pool->now)))
-		return;
+	if (pool->purging || (pool->purge_again && tick_after(pool->purge_again, pool->now)))
+		return 0;
 	pool->purging = true;
 	pool->purge_again = 0;
 	while (budget && !pool->purge_again) {
@@ -307,15 +310,13 @@ static void purge(struct pool *pool, size_t target, uint32_t newest, unsigned bu
 		budget -= batch.n;
 		pool->in_system++;
 		lock_give(&pool->lock);
-		purge_probe(pool, true);
-		given = ash_os_purge(batch.range, batch.n, &calls);
-		purge_probe(pool, false);
+		given = ash_purge_ranges(batch.range, batch.n);
 		lock_take(&pool->lock);
 		pool->in_system--;
-		batch_return(pool, given);
+		granules += batch_return(pool, given);
 	}
-	count_add(&pool->purge_calls, calls);
 	pool->purging = false;
+	return granules;
 }
 
 /* The caps learn: where more than half of what they gave back was wanted again
@@ -344,10 +345,7 @@ static void caps_forget(struct pool *pool)
 /* Purges down to a cap of R1 or R3, and learns. */
 static void purge_to_cap(struct pool *pool, size_t target, uint32_t newest, unsigned budget)
 {
-	size_t before = pool->purged;
-
-	purge(pool, target, newest, budget);
-	caps_gave(pool, pool->purged - before);
+	caps_gave(pool, purge(pool, target, newest, budget));
 }
 
 /* R1, after `fresh` granules were taken. */
@@ -404,20 +402,17 @@ void ash_purge_all(struct pool *pool)
 void ash_purge_now(struct pool *pool, struct region *region, size_t g, size_t n)
 {
 	struct range range = {(void *)region_address(region, g), n << GRANULE_SHIFT};
-	size_t calls = 0;
 	bool given;
 
 	pool->in_system++;
 	lock_give(&pool->lock);
-	given = ash_os_purge(&range, 1, &calls);
+	given = ash_purge_ranges(&range, 1);
 	lock_take(&pool->lock);
 	pool->in_system--;
-	count_add(&pool->purge_calls, calls);
-	if (!given || pool->purge_broken) {
+	if (!given) {
 		ash_granules_dirty(pool, region, g, n);
 		return;
 	}
-	count_add(&pool->purged, n);
 	bitmap_clear(region->touched, g, n);
 	ash_granules_clean(pool, region, g, n);
 }

@@ -11,9 +11,21 @@
 #define ASH_ARENA_PURGE_H
 
 #include "arena/pool.h"
+#include "base/os.h"
 
 /* Pool operations between two looks at the clock. */
 #define CLOCK_EVERY 16
+
+/* What giving memory back has cost so far: by all pools and by punching. */
+HIDDEN extern struct purge_price {
+	size_t calls;    /* atomic: system calls */
+	size_t bytes;    /* atomic: given back */
+	uint64_t cpu_ns; /* atomic: CPU time in those calls */
+} ash_purge_price;
+
+/* Gives the memory behind n ranges back, at a price that is counted. No lock of
+ * rank BIN or above held. False: refused. */
+bool ash_purge_ranges(const struct range *ranges, unsigned n);
 
 /* Sets pool->now by the clock. */
 void ash_purge_look(struct pool *pool);

@@ -27,6 +27,9 @@ const struct page_source ash_system_pages = {
 struct region *ash_regions[REGIONS_MAX];
 unsigned ash_region_count;
 
+/* Of the table of lots, a granule. */
+#define LOT_BITS (8 * sizeof(uint32_t) / LOT_LEAST)
+
 static uint16_t region_of_slot[SLOTS]; /* index + 1, 0 for none; atomic */
 static bool unaligned_regions;         /* some region is not found by its slot; atomic */
 
@@ -104,14 +107,15 @@ static void region_publish(struct region *region)
 	store_release(&ash_region_count, region->index + 1);
 }
 
-/* The four tables behind each other, each from a page of its own. */
-static bool region_tables(struct region *region, const struct page_source *source)
+/* The tables behind each other, each from a page of its own. */
+static bool region_tables(struct region *region, const struct page_source *source, bool lots)
 {
 	size_t words = round_up(region->granules, 64) / 8;
-	size_t sizes[] = {words, words, region->granules * sizeof(uint32_t), region->granules * sizeof(struct span *)};
-	uintptr_t at[4], total = 0, base;
+	size_t sizes[] = {words, words, region->granules * sizeof(uint32_t), region->granules * sizeof(struct span *),
+			  lots ? region->granules / LOT_LEAST * sizeof(uint32_t) : 0};
+	uintptr_t at[5], total = 0, base;
 
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 5; i++) {
 		at[i] = total;
 		total += round_up(sizes[i], ash_page_size);
 	}
@@ -123,11 +127,13 @@ static bool region_tables(struct region *region, const struct page_source *sourc
 	region->touched = (uint64_t *)(base + at[1]);
 	region->tick = (uint32_t *)(base + at[2]);
 	region->span = (struct span **)(base + at[3]);
+	region->lot = lots ? (uint32_t *)(base + at[4]) : NULL;
+	region->spans_end = base + at[4];
 	region->tables_end = base + total;
 	return true;
 }
 
-struct region *ash_region_new(const struct page_source *source, size_t want, size_t least)
+struct region *ash_region_new(const struct page_source *source, size_t want, size_t least, bool lots)
 {
 	struct region *region;
 
@@ -139,7 +145,7 @@ struct region *ash_region_new(const struct page_source *source, size_t want, siz
 	region->base = region_reserve(source, want, least, &region->granules);
 	if (!region->base)
 		return NULL;
-	if (!region_tables(region, source)) {
+	if (!region_tables(region, source, lots)) {
 		source->unmap((void *)region->base, region->granules << GRANULE_SHIFT);
 		return NULL;
 	}
@@ -168,7 +174,8 @@ bool ash_region_commit(struct region *region, const struct page_source *source, 
 	    !table_commit(source, region->free, 1, bits_from, bits_upto, (uintptr_t)region->touched) ||
 	    !table_commit(source, region->touched, 1, bits_from, bits_upto, (uintptr_t)region->tick) ||
 	    !table_commit(source, region->tick, 8 * sizeof(uint32_t), from, upto, (uintptr_t)region->span) ||
-	    !table_commit(source, region->span, 8 * sizeof(struct span *), from, upto, region->tables_end))
+	    !table_commit(source, region->span, 8 * sizeof(struct span *), from, upto, region->spans_end) ||
+	    (region->lot && !table_commit(source, region->lot, LOT_BITS, from, upto, region->tables_end)))
 		return false;
 	bitmap_set(region->free, from, upto - from);
 	store_release(&region->committed, upto);

@@ -26,17 +26,25 @@ struct page_source {
 
 HIDDEN extern const struct page_source ash_system_pages;
 
+/* Lots begin at multiples of 256 KiB; see arena/lot.h. */
+#define LOT_LEAST ((size_t)1 << (18 - GRANULE_SHIFT))
+#define LOT_ORDERS 24
+
 struct region {
-	uintptr_t base;       /* const: first byte, a multiple of a granule */
-	size_t granules;      /* const: length */
-	size_t committed;     /* pool lock: granules from the start that are accessible */
-	size_t first_free;    /* pool lock: no granule below it is free */
-	uint64_t *free;       /* pool lock: bitmap */
-	uint64_t *touched;    /* pool lock, racy readers that own the granule: bitmap */
-	uint32_t *tick;       /* pool lock: when a dirty granule was freed */
-	struct span **span;   /* pool lock writes, readers hold an object in it */
-	uintptr_t tables_end; /* const: the tables' reservation ends here */
-	unsigned index;       /* const: in the list of all regions */
+	uintptr_t base;                /* const: first byte, a multiple of a granule */
+	size_t granules;               /* const: length */
+	size_t committed;              /* pool lock: granules from the start that are accessible */
+	size_t first_free;             /* pool lock: no granule below it is free */
+	uint64_t *free;                /* pool lock: bitmap */
+	uint64_t *touched;             /* pool lock, racy readers that own the granule: bitmap */
+	uint32_t *tick;                /* pool lock: when a dirty granule was freed */
+	struct span **span;            /* pool lock writes, readers hold an object in it */
+	uint32_t *lot;                 /* pool lock: see arena/lot.h; NULL in an ordinary region */
+	size_t lots_end;               /* pool lock: granules from the start that are in lots */
+	uint32_t free_lot[LOT_ORDERS]; /* pool lock: by order, the last freed first */
+	uintptr_t spans_end;           /* const: the table of spans ends here */
+	uintptr_t tables_end;          /* const: the tables' reservation ends here */
+	unsigned index;                /* const: in the list of all regions */
 };
 
 /* All regions of the process. At most REGIONS_MAX, read without a lock. */
@@ -45,8 +53,8 @@ HIDDEN extern struct region *ash_regions[REGIONS_MAX];
 HIDDEN extern unsigned ash_region_count; /* atomic: release by ash_region_new */
 
 /* A region of at least `least` granules and, where address space allows, of
- * `want`. NULL when refused. Pool lock held. */
-struct region *ash_region_new(const struct page_source *source, size_t want, size_t least);
+ * `want`; for lots or not. NULL when refused. Pool lock held. */
+struct region *ash_region_new(const struct page_source *source, size_t want, size_t least, bool lots);
 
 /* Makes granules [committed, upto) accessible and free. Pool lock held. */
 bool ash_region_commit(struct region *region, const struct page_source *source, size_t upto);

@@ -8,6 +8,7 @@
 #include "arena/size_class.h"
 
 #include "base/fatal.h"
+#include "base/os.h"
 
 /* Objects that a magazine's 512 bytes hold beside its two sentinels and two
  * words of bookkeeping: 512 / 8 - 4. */
@@ -58,6 +59,16 @@ static unsigned magazine_objects(size_t size)
 	return (unsigned)size_max(3, size_min(n, MAGAZINE_SLOTS));
 }
 
+/* A part is an OS page, or what makes 64 of them cover the slab. */
+static unsigned part_shift(size_t bytes)
+{
+	unsigned shift = log2_floor(ash_page_size);
+
+	while ((size_t)64 << shift < bytes)
+		shift++;
+	return shift;
+}
+
 void ash_size_class_init(void)
 {
 	for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++) {
@@ -67,6 +78,7 @@ void ash_size_class_init(void)
 		c->slots = (uint16_t)(c->granules * GRANULE / c->size);
 		c->recip = (uint32_t)((((uint64_t)1 << 32) + c->size - 1) / c->size);
 		c->magazine = (uint8_t)magazine_objects(c->size);
+		c->part = (uint8_t)part_shift(c->granules * GRANULE);
 	}
 	CHECK(ash_size_class[SIZE_CLASS_COUNT - 1].size == SMALL_MAX);
 }

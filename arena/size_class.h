@@ -32,6 +32,7 @@ struct size_class {
 	uint16_t slots;   /* objects in a slab */
 	uint8_t granules; /* of a slab */
 	uint8_t magazine; /* objects that a large magazine holds */
+	uint8_t part;     /* log2 of the bytes that one bit of a slab's `touched` stands for */
 };
 
 HIDDEN extern const uint8_t ash_fine_class[FINE_ENTRIES];

@@ -14,21 +14,17 @@ static size_t slab_descriptor_bytes(unsigned cls)
 	return sizeof(struct slab) + (ash_size_class[cls].slots + 63u) / 64 * sizeof(uint64_t);
 }
 
-/* A part is an OS page, or what makes 64 of them cover the slab. */
-static unsigned slab_touch_shift(size_t bytes)
+/* The parts that bytes [begin, end) reach into. */
+static inline uint64_t slab_parts(unsigned part, size_t begin, size_t end)
 {
-	unsigned shift = log2_floor(ash_page_size);
+	size_t first = begin >> part, last = (end - 1) >> part;
 
-	while ((size_t)64 << shift < bytes)
-		shift++;
-	return shift;
+	return ((last - first == 63 ? 0 : (uint64_t)1 << (last - first + 1)) - 1) << first;
 }
 
 static void slab_touch(struct slab *slab, size_t begin, size_t end)
 {
-	size_t first = begin >> slab->touch_shift, last = (end - 1) >> slab->touch_shift;
-
-	slab->touched |= ((last - first == 63 ? 0 : (uint64_t)1 << (last - first + 1)) - 1) << first;
+	slab->touched |= slab_parts(ash_size_class[slab->span.cls].part, begin, end);
 }
 
 static void slab_free_all(struct slab *slab)
@@ -61,7 +57,8 @@ static COLD void slab_fill(struct slab *slab)
 struct slab *ash_slab_new(unsigned cls, unsigned arena)
 {
 	const struct size_class *c = &ash_size_class[cls];
-	struct slab *slab = (struct slab *)ash_pool_take(&ash_pool, c->granules, 1, slab_descriptor_bytes(cls));
+	struct slab *slab =
+		(struct slab *)ash_pool_take(&ash_pool, c->granules, 1, POOL_FIRST, slab_descriptor_bytes(cls));
 
 	if (!slab)
 		return NULL;
@@ -70,7 +67,6 @@ struct slab *ash_slab_new(unsigned cls, unsigned arena)
 	slab->recip = c->recip;
 	slab->slots = c->slots;
 	slab->list = SLAB_AWAY; /* in no bin until the maker links it */
-	slab->touch_shift = (uint8_t)slab_touch_shift(c->granules * GRANULE);
 	slab_free_all(slab);
 	if (unlikely(ash_options.check == CHECK_FULL))
 		slab_fill(slab);
@@ -85,7 +81,7 @@ struct slab *ash_slab_new(unsigned cls, unsigned arena)
 /* One bit a granule: was anything in it handed out? */
 static uint64_t slab_used_granules(const struct slab *slab)
 {
-	unsigned parts = 1u << (GRANULE_SHIFT - slab->touch_shift);
+	unsigned parts = 1u << (GRANULE_SHIFT - ash_size_class[slab->span.cls].part);
 	uint64_t mask = parts >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << parts) - 1, used = 0;
 
 	for (unsigned g = 0; g < slab->span.granules; g++) {
@@ -143,4 +139,23 @@ void ash_slab_take(struct slab *slab, void **end, unsigned n)
 			break;
 	}
 	slab->hint = (uint16_t)word;
+}
+
+uint64_t ash_slab_used_parts(const struct slab *slab)
+{
+	const struct size_class *c = &ash_size_class[slab->span.cls];
+	uint64_t parts = 0;
+
+	for (unsigned word = 0; word < slab_words(slab); word++) {
+		uint64_t used = ~load_relaxed(&slab->map[word]);
+
+		if (word == slab->slots / 64u)
+			used &= ((uint64_t)1 << slab->slots % 64) - 1;
+		for (; used; used &= used - 1) {
+			size_t begin = (word * 64 + (size_t)__builtin_ctzll(used)) * c->size;
+
+			parts |= slab_parts(c->part, begin, begin + c->size);
+		}
+	}
+	return parts;
 }

@@ -28,6 +28,9 @@ void ash_slab_delete(struct slab *slab);
 /* Moves n <= nfree objects out, the lowest addresses first: to end[-1], end[-2], ... */
 void ash_slab_take(struct slab *slab, void **end, unsigned n);
 
+/* A bit for each part (see struct size_class) that an object in use reaches into. */
+uint64_t ash_slab_used_parts(const struct slab *slab);
+
 static inline unsigned slab_words(const struct slab *slab)
 {
 	return (slab->slots + 63u) / 64;

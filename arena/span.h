@@ -28,17 +28,17 @@ struct span {
  */
 struct slab {
 	struct span span;
-	uint32_t recip;      /* const: see struct size_class */
-	uint16_t slots;      /* const: objects in all */
-	uint16_t nfree;      /* bin lock: objects that the slab holds */
-	uint8_t list;        /* bin lock: enum slab_list */
-	uint8_t touch_shift; /* const: log2 of the bytes that one bit of `touched` stands for */
-	uint16_t hint;       /* bin lock: words below it have no free slot */
-	uint32_t tick;       /* bin lock: when it was last filled from */
-	struct slab *next;   /* bin lock */
-	struct slab *prev;   /* bin lock */
-	uint64_t touched;    /* bin lock: parts that were ever handed out */
-	uint64_t map[];      /* bin lock: 1 is a free slot */
+	uint32_t recip;    /* const: see struct size_class */
+	uint16_t slots;    /* const: objects in all */
+	uint16_t nfree;    /* bin lock: objects that the slab holds */
+	uint8_t list;      /* bin lock: enum slab_list */
+	bool queued;       /* bin lock: in the queue of slabs with holes (arena/punch.c) */
+	uint16_t hint;     /* bin lock: words below it have no free slot */
+	uint32_t tick;     /* bin lock: when it was last filled from */
+	struct slab *next; /* bin lock */
+	struct slab *prev; /* bin lock */
+	uint64_t touched;  /* bin lock: parts that were ever handed out */
+	uint64_t map[];    /* bin lock: 1 is a free slot */
 };
 
 struct large {

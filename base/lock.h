@@ -25,6 +25,7 @@ enum lock_rank {
 	LOCK_ARENAS,  /* arenas coming into being */
 	LOCK_REAP,    /* one reaper at a time */
 	LOCK_BIN,     /* a bin: its slabs and depot */
+	LOCK_PUNCH,   /* the queue of slabs with holes */
 	LOCK_LARGE,   /* an arena's freed large objects */
 	LOCK_POOL,    /* a pool: granules, descriptors */
 	LOCK_META,    /* ashlar's own memory */

@@ -16,14 +16,32 @@
 struct meta ash_meta_descriptors = META_INITIALIZER;
 struct meta ash_meta_magazines = META_INITIALIZER;
 
+/* Makes the first bytes of a reservation accessible and describes it there. */
+static bool area_begin(struct meta *meta, uintptr_t base, uintptr_t committed, uintptr_t end)
+{
+	struct meta_area *area = (struct meta_area *)(base + ash_page_size);
+
+	if (!ash_os_commit(area, committed - (uintptr_t)area))
+		return false;
+	*area = (struct meta_area){.next = meta->area, .base = base, .committed = committed, .end = end};
+	meta->next = round_up((uintptr_t)(area + 1), CACHE_LINE);
+	meta->committed = committed;
+	meta->end = end;
+	count_add(&meta->used, meta->next - (uintptr_t)area);
+	count_add(&meta->reserved, end - base);
+	store_release(&meta->area, area);
+	return true;
+}
+
 /* A new reservation that can hold `size` bytes between two guard pages. */
 static bool meta_reserve(struct meta *meta, size_t size)
 {
-	size_t least = round_up(size + 2 * ash_page_size, ash_page_size);
+	size_t least =
+		round_up(round_up(sizeof(struct meta_area), CACHE_LINE) + size + 2 * ash_page_size, ash_page_size);
 	size_t limit = size_min(ash_os_address_limit(), ash_os_data_limit());
 	size_t share = size_max(META_RESERVE_LEAST, limit / META_LIMIT_SHARE);
 	size_t want = round_up(size_max(size_min(META_RESERVE, share), least), ash_page_size);
-	uintptr_t base;
+	uintptr_t base, first, last;
 
 	base = (uintptr_t)ash_os_reserve(want);
 	if (!base) {
@@ -33,12 +51,13 @@ static bool meta_reserve(struct meta *meta, size_t size)
 	if (!base)
 		return false;
 	ash_os_no_huge((void *)base, want);
-	meta->reserved += want;
-	meta->next = meta->committed = base + ash_page_size;
-	meta->end = base + want;
-	if (limit != SIZE_MAX && ash_os_commit((void *)meta->next, want - 2 * ash_page_size))
-		meta->committed = meta->end - ash_page_size;
-	return true;
+	last = base + want - ash_page_size;
+	first = size_min(round_up(base + ash_page_size, META_COMMIT), last);
+	if ((limit != SIZE_MAX && area_begin(meta, base, last, base + want)) ||
+	    area_begin(meta, base, first, base + want))
+		return true;
+	ash_os_unmap((void *)base, want);
+	return false;
 }
 
 static bool meta_commit(struct meta *meta, uintptr_t upto)
@@ -51,6 +70,7 @@ static bool meta_commit(struct meta *meta, uintptr_t upto)
 	if (!ash_os_commit((void *)meta->committed, target - meta->committed))
 		return false;
 	meta->committed = target;
+	store_relaxed(&meta->area->committed, target);
 	return true;
 }
 

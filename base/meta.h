@@ -8,20 +8,29 @@
  * the life of the process (what racy readers rest on).
  * Any thread may call; takes meta->lock (rank META).
  *
- *   base < next <= committed < end
+ *   area->base < next <= area->committed < area->end
  */
 #ifndef ASH_BASE_META_H
 #define ASH_BASE_META_H
 
 #include "base/lock.h"
 
+/* A reservation; lies at its own first accessible byte. */
+struct meta_area {
+	struct meta_area *next; /* const: made before this one */
+	uintptr_t base;         /* const: an inaccessible page */
+	uintptr_t committed;    /* lock, racy readers: the first byte behind it that is not accessible */
+	uintptr_t end;          /* const */
+};
+
 struct meta {
 	struct lock lock;
-	uintptr_t next;      /* lock: the first byte not given out */
-	uintptr_t committed; /* lock: the first byte not accessible */
-	uintptr_t end;       /* lock: the end of this reservation */
-	size_t used;         /* lock, racy readers: bytes given out */
-	size_t reserved;     /* lock, racy readers: address space taken */
+	uintptr_t next;         /* lock: the first byte not given out */
+	uintptr_t committed;    /* lock: the first byte not accessible */
+	uintptr_t end;          /* lock: the end of this reservation */
+	size_t used;            /* lock, racy readers: bytes given out */
+	size_t reserved;        /* lock, racy readers: address space taken */
+	struct meta_area *area; /* lock; atomic: release, for racy readers: the newest reservation, this one */
 };
 
 #define META_INITIALIZER \

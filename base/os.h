@@ -31,6 +31,11 @@ void ash_os_unmap(void *p, size_t size);
 /* No huge pages here: a touched byte costs an OS page, not 2 MiB. */
 void ash_os_no_huge(void *p, size_t size);
 
+/* Moves the memory behind [from, from + size) to `to`; `from` stays mapped and
+ * reads as zeros. False when refused (before Linux 5.7, locked memory): nothing
+ * has changed. */
+bool ash_os_move_pages(void *to, void *from, size_t size);
+
 struct range {
 	void *base;
 	size_t size;
@@ -38,8 +43,11 @@ struct range {
 
 /* Gives the physical memory of n ranges back: they read as zeros afterwards.
  * Adds the number of system calls to *calls. False when the system refused a
- * range; those before it were given back. */
+ * range, or takes such calls and ignores them; those before it were given back. */
 bool ash_os_purge(const struct range *ranges, unsigned n, size_t *calls);
+
+/* CPU time of the calling thread in ns (a system call: some 300 ns). */
+uint64_t ash_os_thread_cpu_ns(void);
 
 /* Milliseconds of a coarse monotonic clock (6 ns a call; steps of 1-10 ms). */
 uint64_t ash_os_now_ms(void);
@@ -65,6 +73,16 @@ void ash_os_write(int fd, const void *buf, size_t size);
 /* The target of a symbolic link, terminated; false when there is none. */
 bool ash_os_readlink(const char *path, char *buf, size_t size);
 
+/* A file to read, closed by exec; -1 when refused. No thread is cancelled in these. */
+int ash_os_open(const char *path);
+/* The next bytes of it; 0 at its end or when it cannot be read. */
+size_t ash_os_read(int fd, void *buf, size_t size);
+void ash_os_close(int fd);
+
+/* True where memory is charged when it becomes accessible, not when it is
+ * touched (vm.overcommit_memory=2); false where nobody can say. */
+bool ash_os_overcommit_strict(void);
+
 /* From now on a fault of the program (SIGSEGV) at code address `pc`, with
  * `argument` the first argument of the function there, is shown to `told`
  * before the program ends as it would have. Not where the program has a handler. */
@@ -81,5 +99,20 @@ void ash_os_yield(void);
  * memory (MADV_WIPEONFORK): how a child made without fork handlers is known.
  * NULL where the kernel cannot (before 4.14). */
 uint32_t *ash_os_wiped_in_child(void);
+/* The address of the page that it made last, 0 for none. */
+uintptr_t ash_os_wiped_page(void);
+
+/* How the kernel can be asked which pages are resident, the best first: a scan of
+ * the page tables (Linux 6.7), /proc/self/pagemap, mincore. The last two take a
+ * page of zeros that was only read for a resident one. */
+enum residency { RESIDENCY_SCAN, RESIDENCY_PAGEMAP, RESIDENCY_MINCORE, RESIDENCY_UNKNOWN };
+
+/* Sets a bit for each resident page among the n <= 4,096 that begin at p, clears
+ * the others'. `pagemap` is /proc/self/pagemap, opened. False: it cannot be asked so. */
+bool ash_os_resident(enum residency how, int pagemap, uintptr_t p, size_t n, uint64_t *bits);
+
+/* The n-th range of pages that the loader made writable for this library: its
+ * data. False when there is none, or when they are the program's own. */
+bool ash_os_own_data(unsigned n, struct range *range);
 
 #endif

@@ -14,7 +14,7 @@
 
 static struct span *take(size_t granules, size_t align)
 {
-	struct span *span = ash_pool_take(&ash_pool, granules, align, sizeof(struct large));
+	struct span *span = ash_pool_take(&ash_pool, granules, align, POOL_FIRST, sizeof(struct large));
 
 	if (span) {
 		span->kind = SPAN_LARGE;

@@ -11,7 +11,7 @@
 
 static struct region *made(size_t want)
 {
-	struct region *region = ash_region_new(&unit_pages, want, 1);
+	struct region *region = ash_region_new(&unit_pages, want, 1, false);
 
 	assert_non_null(region);
 	return region;
