@@ -169,7 +169,7 @@ static void *raw_alloc(size_t size, size_t align, bool zero, size_t *usable)
 	if (p || !full)
 		return p;
 	quarantine_empty();
-	ash_arena_drain();
+	ash_arena_drain(0);
 	return raw_try(size, align, zero, usable);
 }
 

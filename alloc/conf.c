@@ -41,7 +41,6 @@ static const struct option options[] = {
 /* Keys of jemalloc whose mechanism this version does not have. */
 static const char *const unavailable[] = {
 	"abort",
-	"background_thread",
 	"bin_shards",
 	"cache_oblivious",
 	"calloc_madvise_threshold",

@@ -4,10 +4,11 @@
 #include <pthread.h>
 
 #include "alloc/checked.h"
+#include "alloc/helper.h"
 #include "arena/arena.h"
 #include "base/lock.h"
 #include "base/meta.h"
-#include "tcache/tcache.h"
+#include "tcache/threads.h"
 
 /* This thread forks from a signal handler that interrupted it with a lock held. No lock is taken then: the child
  * goes on where the handler was called, and what other threads had begun is repaired when someone waits for it. */
@@ -22,7 +23,7 @@ static void prepare(void)
 	}
 	ash_locks_held++;
 	ash_checked_fork_prepare();
-	ash_tcache_fork_prepare();
+	ash_threads_fork_prepare();
 	ash_arena_fork_prepare();
 	ash_meta_fork_prepare();
 }
@@ -31,7 +32,7 @@ static void done(bool child)
 {
 	ash_meta_fork_done();
 	ash_arena_fork_done();
-	ash_tcache_fork_done(child);
+	ash_threads_fork_done(child);
 	ash_checked_fork_done();
 	ash_locks_held--;
 }
@@ -53,10 +54,13 @@ static void in_parent(void)
 
 static void in_child(void)
 {
-	if (was_interrupted())
+	if (was_interrupted()) {
+		ash_helper_init();
 		return;
+	}
 	ash_lock_process_known();
 	done(true);
+	ash_helper_init();
 }
 
 /* Only this thread is here. Metadata first: whoever waits for that lock may hold
@@ -68,7 +72,7 @@ static void repair(const struct lock *waited_for)
 	if (waited_for->rank == LOCK_META)
 		return;
 	ash_arena_repair();
-	ash_tcache_repair();
+	ash_threads_repair();
 	ash_checked_repair();
 	ash_lock_process_known();
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "alloc/init.h"
 
+#include <limits.h>
 #include <unistd.h>
 
 #include "alloc/checked.h"
 #include "alloc/conf.h"
 #include "alloc/fork.h"
+#include "alloc/helper.h"
 #include "alloc/stats.h"
 #include "arena/arena.h"
 #include "arena/pagemap.h"
@@ -16,7 +18,7 @@
 #include "base/print.h"
 #include "numa/cpu.h"
 #include "numa/quota.h"
-#include "tcache/tcache.h"
+#include "tcache/threads.h"
 
 bool ash_is_ready;
 
@@ -37,18 +39,21 @@ static unsigned quota(void)
 	return ash_cpu_quota("");
 }
 
-void ash_limit_arenas(unsigned narenas)
+void ash_limit_arenas(unsigned most)
 {
-	if (narenas)
-		ash_arena_limit(narenas, NULL);
-	else
-		ash_arena_limit(ash_cpu_allowed(), quota);
+	static unsigned cpus; /* const after start-up */
+	unsigned n = (unsigned)ash_options.narenas;
+
+	if (!n && !cpus)
+		cpus = ash_cpu_allowed();
+	n = n ? n : cpus;
+	ash_arena_limit(n < most ? n : most, ash_options.narenas ? NULL : quota);
 }
 
 /* What the options decide. The first time, before anything was allocated. */
 static void apply_options(void)
 {
-	ash_limit_arenas((unsigned)ash_options.narenas);
+	ash_limit_arenas(UINT_MAX);
 	ash_checked_init();
 }
 
@@ -65,11 +70,12 @@ static bool start(void)
 	ash_pool_init(&ash_pool, &ash_system_pages, ash_os_now_ms);
 	if (!ash_arena_init(1))
 		return false;
-	if (!ash_tcache_init())
+	if (!ash_threads_init())
 		ash_options.tcache = false;
 	apply_options();
 	ash_lock_process_known();
 	ash_fork_init();
+	ash_helper_init();
 	return true;
 }
 
@@ -93,7 +99,7 @@ __attribute__((constructor)) static void library_begins(void)
 	if (!conf_is_read && (conf_is_read = ash_conf_read()))
 		apply_options();
 	/* Not before: see alloc/early.c. */
-	ash_tcache_enable(ash_options.tcache && !ash_checked);
+	ash_threads_enable(ash_options.tcache && !ash_checked);
 	lock_give(&starting);
 	ash_fork_register();
 }

@@ -22,8 +22,8 @@ static inline bool ash_ready(void)
 /* Makes the library work. False: not enough memory even for that; the next call tries again. */
 COLD bool ash_init(void);
 
-/* At most so many arenas; 0: as many as the CPUs that this thread may run on and
- * the cgroups' quota allow. */
-void ash_limit_arenas(unsigned narenas);
+/* At most `most` arenas, and no more than the option or, without one, the CPUs of
+ * the start-up's thread and the cgroups' quota allow. */
+void ash_limit_arenas(unsigned most);
 
 #endif

@@ -26,6 +26,7 @@
 #include "base/print.h"
 
 #define WINDOW 4096
+#define LOOKS 4
 /* The longest bitmap of a slab: objects of 8 bytes in one granule. */
 #define MAP_WORDS (GRANULE / 8 / 64)
 
@@ -95,8 +96,8 @@ static void add_mapping(struct walk *w, uintptr_t begin, uintptr_t committed, ui
 
 struct slab_look {
 	uintptr_t base;
-	size_t size;             /* of an object */
-	size_t slots_end;        /* offset where the last slot ends */
+	size_t size;      /* of an object */
+	size_t slots_end; /* offset where the last slot ends */
 	uint64_t touched;
 	unsigned part;           /* see struct size_class */
 	uint64_t map[MAP_WORDS]; /* a copy: one look at bits that change */
@@ -146,14 +147,13 @@ static void slab_pages(struct walk *w, const struct slab_look *s, size_t bytes)
 
 static void slab_walk(struct walk *w, const struct slab *slab, uintptr_t base, const struct size_class *c)
 {
-	struct slab_look s;
+	struct slab_look s = {.base = base,
+			      .size = c->size,
+			      .slots_end = (size_t)c->slots * c->size,
+			      .touched = load_relaxed(&slab->touched),
+			      .part = c->part};
 	unsigned words = (c->slots + 63u) / 64;
 
-	s.base = base;
-	s.size = c->size;
-	s.slots_end = (size_t)c->slots * c->size;
-	s.touched = load_relaxed(&slab->touched);
-	s.part = c->part;
 	for (unsigned i = 0; i < words; i++)
 		s.map[i] = load_relaxed(&slab->map[i]);
 	w->out->slab_objects += (c->slots - bitmap_count(s.map, 0, c->slots)) * c->size;
@@ -239,62 +239,27 @@ static void tables_walk(struct walk *w, const struct region *region, size_t comm
 	table_walk(w, region->free, 1, bits, (uintptr_t)region->touched);
 	table_walk(w, region->touched, 1, bits, (uintptr_t)region->tick);
 	table_walk(w, region->tick, 8 * sizeof(*region->tick), committed, (uintptr_t)region->span);
-	table_walk(w, region->span, 8 * sizeof(*region->span), committed, region->tables_end);
-}
-
-/* ---- the page map */
-
-/* Pieces of 64 KiB serve a region's committed part; regions may share one. */
-#define PIECE_SHIFT (GRANULE_SHIFT + 16)
-#define PIECE_BYTES ((size_t)64 << 10)
-
-static bool piece_of(const struct region *region, size_t piece)
-{
-	size_t committed = load_acquire(&region->committed);
-
-	return committed && piece >= region->base >> PIECE_SHIFT &&
-	       piece <= (region_address(region, committed) - 1) >> PIECE_SHIFT;
-}
-
-static bool piece_seen(unsigned regions, size_t piece)
-{
-	for (unsigned i = 0; i < regions; i++) {
-		if (piece_of(ash_regions[i], piece))
-			return true;
-	}
-	return false;
-}
-
-static void pieces_walk(struct walk *w, unsigned index)
-{
-	const struct region *region = ash_regions[index];
-
-	for (size_t piece = region->base >> PIECE_SHIFT; piece_of(region, piece); piece++) {
-		uintptr_t p = (uintptr_t)ash_pagemap + piece * PIECE_BYTES;
-
-		if (!piece_seen(index, piece))
-			add_mapping(w, p, p + PIECE_BYTES, p + PIECE_BYTES);
-	}
-}
-
-/* A map that is not reserved whole lies at a power of two (arena/pagemap.c). */
-static size_t pagemap_reserved(void)
-{
-	unsigned bits = ash_os_va_bits();
-
-	return is_power_of_two((uintptr_t)ash_pagemap) ? 0 : (size_t)1 << ((bits > 48 ? 48 : bits) - GRANULE_SHIFT);
+	table_walk(w, region->span, 8 * sizeof(struct span *), committed, region->spans_end);
+	if (region->lot)
+		table_walk(w, region->lot, 8 * sizeof(*region->lot) / LOT_LEAST, committed, region->tables_end);
 }
 
 /* ---- all of it */
 
+static void pagemap_walk(struct walk *w)
+{
+	size_t mapped = 0, reserved = ash_pagemap_reserved();
+
+	for (size_t at = 0, n; (n = ash_pagemap_part(&at)); at += n, mapped += n) {
+		uintptr_t p = (uintptr_t)ash_pagemap + at;
+
+		add_mapping(w, p, p + n, p + n);
+	}
+	w->out->reserved.bytes += reserved ? reserved - mapped : 0;
+}
+
 static void regions_walk(struct walk *w)
 {
-	size_t before = w->out->meta.bytes, map;
-
-	for (unsigned i = 0; i < load_acquire(&ash_region_count); i++)
-		pieces_walk(w, i);
-	map = w->out->meta.bytes - before;
-	w->out->reserved.bytes += size_max(pagemap_reserved(), map) - map;
 	for (unsigned i = 0; i < load_acquire(&ash_region_count); i++) {
 		const struct region *region = ash_regions[i];
 		size_t committed = load_acquire(&region->committed);
@@ -346,25 +311,39 @@ static void forget_resident(struct ashlar_pages *out)
 		state[i]->resident = ASHLAR_UNKNOWN;
 }
 
-void ash_pages_collect(struct ashlar_pages *out)
+static void look(struct ashlar_pages *out)
 {
 	struct walk w = {.out = out};
 
 	memset(out, 0, sizeof(*out));
 	w.pagemap = ash_os_open("/proc/self/pagemap");
 	w.how = w.pagemap < 0 ? RESIDENCY_MINCORE : RESIDENCY_SCAN;
+	pagemap_walk(&w);
 	regions_walk(&w);
 	meta_walk(&w, &ash_meta_descriptors);
 	meta_walk(&w, &ash_meta_magazines);
 	own_walk(&w);
 	if (w.pagemap >= 0)
 		ash_os_close(w.pagemap);
-	out->committed = load_relaxed(&ash_pool.committed) << GRANULE_SHIFT;
 	out->touched = out->meta.bytes + out->slab_active.bytes + out->slab_idle.bytes + out->run_live.bytes +
 		       out->dirty.bytes;
 	out->resident_by = (unsigned)w.how;
 	if (w.how == RESIDENCY_UNKNOWN)
 		forget_resident(out);
+}
+
+/* A heap that grew meanwhile is looked at again: one step of growth may be 32 MiB. */
+void ash_pages_collect(struct ashlar_pages *out)
+{
+	size_t committed = load_relaxed(&ash_pool.committed), before;
+	unsigned looks = 0;
+
+	do {
+		before = committed;
+		look(out);
+		committed = load_relaxed(&ash_pool.committed);
+	} while (committed != before && ++looks < LOOKS);
+	out->committed = committed << GRANULE_SHIFT;
 }
 
 EXPORT int ashlar_pages(struct ashlar_pages *out, size_t size)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "alloc/checked.h"
+#include "alloc/helper.h"
 #include "alloc/init.h"
 #include "arena/arena.h"
 #include "arena/large.h"
@@ -13,7 +14,7 @@
 #include "arena/pagemap.h"
 #include "base/options.h"
 #include "base/print.h"
-#include "tcache/tcache.h"
+#include "tcache/threads.h"
 
 void *ash_out_of_memory(const char *call, size_t size)
 {
@@ -32,7 +33,9 @@ static struct tcache *cache_of_thread(void)
 
 	if (likely(tc != &ash_tcache_none))
 		return tc;
-	return ash_tcache_attach();
+	tc = ash_threads_attach();
+	ash_helper_consider();
+	return tc;
 }
 
 /* ---- allocation */
@@ -41,6 +44,7 @@ static void *small_from_arena(unsigned cls)
 {
 	void *p = NULL;
 
+	ash_arena_uncached_event();
 	return ash_bin_take(&arena_current()->bin[cls], &p, 1) ? p : NULL;
 }
 
@@ -60,12 +64,8 @@ static void *small_alloc(unsigned cls)
 /* Without memory for a slab, caches of another shape may still hold some. */
 static COLD void *small_last_resort(unsigned cls)
 {
-	struct tcache *tc = cache_of_thread();
-
-	if (tc)
-		ash_tcache_flush(tc);
-	ash_tcache_flush_orphans();
-	ash_arena_drain();
+	ash_threads_empty_all();
+	ash_arena_drain(0);
 	return small_from_arena(cls);
 }
 
@@ -127,9 +127,10 @@ static void small_free(const char *call, void *p, unsigned cls)
 {
 	struct tcache *tc = cache_of_thread();
 
-	if (unlikely(!tc))
+	if (unlikely(!tc)) {
+		ash_arena_uncached_event();
 		ash_bin_flush(call, &p, 1);
-	else if (!tcache_push(tc, cls, p) && !tcache_swap_push(tc, cls, p))
+	} else if (!tcache_push(tc, cls, p) && !tcache_swap_push(tc, cls, p))
 		ash_tcache_overflow(tc, cls, p);
 }
 

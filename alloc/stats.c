@@ -18,7 +18,7 @@
 #include "arena/purge.h"
 #include "base/meta.h"
 #include "base/print.h"
-#include "tcache/tcache.h"
+#include "tcache/threads.h"
 
 /* One size class over all arenas. */
 struct class_stats {
@@ -40,7 +40,7 @@ static void collect(struct heap_stats *heap)
 	size_t cached[SIZE_CLASS_COUNT] = {0};
 
 	memset(heap, 0, sizeof(*heap));
-	heap->nthreads = ash_tcache_count(cached);
+	heap->nthreads = ash_threads_count(cached);
 	heap->large_in_use = load_relaxed(&ash_pool.large_bytes);
 	for (unsigned i = 0; i < arena_count(); i++) {
 		const struct arena *arena = ash_arena_get(i);
@@ -143,7 +143,7 @@ EXPORT void ashlar_stats_print(int fd)
 
 EXPORT int ashlar_structure_check(void)
 {
-	return ash_arena_check() + ash_tcache_check();
+	return ash_arena_check() + ash_threads_check();
 }
 
 /* glibc declares it in <malloc.h>, musl nowhere. */

@@ -16,6 +16,13 @@
 /* A slab rests so long before its holes are punched, and so many at a time in a slow path. */
 #define PUNCH_AGE TICKS(250)
 #define PUNCH_BUDGET 512
+/* A helper that does not say so again within this is not there (a child made by _Fork has none). */
+#define TENDED_MS 2000
+/* Calls without a cache between ticks. */
+#define EVENTS_PER_TICK 64
+/* Less than this is not worth waking a thread for. */
+#define BACKLOG_BYTES ((size_t)256 << 10)
+#define BACKLOG_SLABS 16
 
 static struct arena *arenas[ARENAS_MAX]; /* atomic: release by arena_make */
 struct arena *ash_arena_first;
@@ -143,10 +150,52 @@ static void punch(uint64_t now, unsigned budget)
 		ash_punch((uint32_t)(now / TICK_MS) - (decay < PUNCH_AGE * TICK_MS ? TICKS(decay) : PUNCH_AGE), budget);
 }
 
+bool ash_arena_asleep;
+void (*ash_arena_wake)(bool safe);
+
+void ash_arena_tended(bool tended)
+{
+	store_relaxed(&ash_pool.tended_until, tended ? ash_os_now_ms() + TENDED_MS : 0);
+}
+
+bool ash_arena_has_backlog(void)
+{
+	size_t bytes = (load_relaxed(&ash_pool.dirty) << GRANULE_SHIFT) + load_relaxed(&ash_depot_bytes);
+
+	return bytes >= BACKLOG_BYTES || ash_punch_waiting() >= BACKLOG_SLABS;
+}
+
+static bool caches_hold(void)
+{
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < arena_count(); i++)
+		bytes += ash_arena_get(i) ? load_relaxed(&ash_arena_get(i)->large.bytes) : 0;
+	return bytes >= BACKLOG_BYTES;
+}
+
+bool ash_arena_tend(void)
+{
+	uint64_t now = ash_os_now_ms();
+
+	lock_take(&reaping);
+	if (now - load_relaxed(&reaped_at) >= REAP_MS) {
+		store_relaxed(&reaped_at, now);
+		reap(false);
+	}
+	punch(now, ~0u);
+	lock_give(&reaping);
+	ash_purge_tend(&ash_pool);
+	ash_bin_limit_depots();
+	return ash_arena_has_backlog() || caches_hold();
+}
+
 void ash_arena_tick(void)
 {
 	uint64_t now = ash_os_now_ms();
 
+	if (now < load_relaxed(&ash_pool.tended_until))
+		return;
 	if (now - load_relaxed(&reaped_at) >= REAP_MS && lock_try(&reaping)) {
 		store_relaxed(&reaped_at, now);
 		reap(false);
@@ -157,13 +206,21 @@ void ash_arena_tick(void)
 	ash_bin_limit_depots();
 }
 
-void ash_arena_drain(void)
+void ash_arena_uncached_event(void)
+{
+	static unsigned events; /* atomic */
+
+	if ((add_relaxed(&events, 1) + 1) % EVENTS_PER_TICK == 0)
+		ash_arena_tick();
+}
+
+void ash_arena_drain(size_t keep)
 {
 	lock_take(&reaping);
 	reap(true);
 	ash_punch((uint32_t)(ash_os_now_ms() / TICK_MS), ~0u);
 	lock_give(&reaping);
-	ash_purge_all(&ash_pool);
+	ash_purge_down_to(&ash_pool, keep >> GRANULE_SHIFT);
 }
 
 /* ---- fork */
@@ -224,13 +281,22 @@ void ash_arena_fork_done(void)
 	lock_give_for_fork(&making);
 }
 
+static bool punching; /* slabs of any bin may have been away */
+
+static void bin_repair(struct bin *bin)
+{
+	if (punching || lock_is_held(&bin->lock))
+		ash_bin_repair(bin);
+}
+
 void ash_arena_repair(void)
 {
+	punching = lock_is_held(&reaping);
 	lock_init(&making, LOCK_ARENAS);
 	lock_init(&reaping, LOCK_REAP);
 	ash_pool_repair(&ash_pool);
 	ash_punch_repair();
-	each_bin(ash_bin_repair);
+	each_bin(bin_repair);
 	for (unsigned i = 0; i < arena_count(); i++) {
 		struct arena *arena = ash_arena_get(i);
 

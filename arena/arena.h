@@ -53,11 +53,37 @@ static inline unsigned arena_count(void)
 /* A thread waits for a bin: enough of that brings another arena into being. */
 void ash_arena_contended(void);
 
-/* Periodic work of slow paths: reap depots each 100 ms, let the pool decay. */
+/* Periodic work of slow paths: reap depots and punch slabs each 100 ms, let the
+ * pool decay. Nothing while a helper tends the arenas. */
 void ash_arena_tick(void);
 
-/* Everything that depots hold goes back to slabs, all dirty memory to the system. */
-void ash_arena_drain(void);
+/* The same from the helper thread, without bounds on what is done at a time.
+ * True when there is more to give back later. */
+bool ash_arena_tend(void);
+/* A helper does that from now on, or no more. */
+void ash_arena_tended(bool tended);
+
+/* Who gives memory back sleeps, or is not there yet: the end of a slow path asks
+ * to wake them. Set by alloc/helper.c; `safe`: a thread may be made here. */
+HIDDEN extern bool ash_arena_asleep; /* atomic */
+HIDDEN extern void (*ash_arena_wake)(bool safe);
+
+/* A slow path has begun or ended, with no lock held. */
+FAST void arena_event(bool safe)
+{
+	if (unlikely(load_relaxed(&ash_arena_asleep)))
+		ash_arena_wake(safe);
+}
+
+/* A call without a thread cache: one in some is a tick. */
+void ash_arena_uncached_event(void);
+
+/* True when enough could be given back, now or by and by, to wake someone for it. Racy. */
+bool ash_arena_has_backlog(void);
+
+/* Everything that depots hold goes back to slabs, all dirty memory but `keep`
+ * bytes and all holes of slabs to the system. */
+void ash_arena_drain(size_t keep);
 
 /* fork: all bins and the pool stay locked meanwhile. */
 void ash_arena_fork_prepare(void);

@@ -670,8 +670,6 @@ static void slab_repair(struct bin *bin, struct slab *slab)
 
 void ash_bin_repair(struct bin *bin)
 {
-	if (!lock_is_held(&bin->lock))
-		return;
 	memset(bin->list, 0, sizeof(bin->list));
 	bin->current = NULL;
 	bin->slabs = bin->empty_slabs = 0;

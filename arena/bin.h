@@ -77,8 +77,8 @@ enum holes ash_bin_withdraw(struct bin *bin, uintptr_t base, uint32_t newest, st
 /* A slab with holes comes back; `refused`: those parts still have memory. */
 void ash_bin_restore(struct bin *bin, struct slab *slab, uint64_t refused);
 
-/* Child without fork handlers, alone: makes a bin whose holder is gone true to
- * its slabs' bitmaps, and frees its lock. */
+/* Child without fork handlers, alone: makes a bin true to its slabs' bitmaps,
+ * and frees its lock. */
 void ash_bin_repair(struct bin *bin);
 
 /* Number of broken invariants, each told. Takes the lock. */

@@ -151,7 +151,7 @@ static struct large *large_take(size_t granules, size_t align, bool growing)
 
 	if (!span) {
 		/* Memory may sit in caches as another shape: give it up and look again. */
-		ash_arena_drain();
+		ash_arena_drain(0);
 		span = ash_pool_take(&ash_pool, granules, align, fit, sizeof(struct large));
 	}
 	if (span)
@@ -230,10 +230,11 @@ void *ash_large_move(struct large *large, size_t size)
 
 void ash_large_free(struct large *large)
 {
-	if (cache_keep(large))
-		return;
-	sub_relaxed(&ash_pool.large_bytes, large->size);
-	pool_give(large);
+	if (!cache_keep(large)) {
+		sub_relaxed(&ash_pool.large_bytes, large->size);
+		pool_give(large);
+	}
+	arena_event(false);
 }
 
 bool ash_large_resize(struct large *large, size_t size)

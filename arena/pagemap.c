@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/atomic.h"
+#include "base/bitmap.h"
 #include "base/fatal.h"
 #include "base/os.h"
 
@@ -91,6 +92,19 @@ bool ash_pagemap_init(void)
 	ash_os_no_huge(table, pieces * PIECE_BYTES);
 	ash_pagemap = table;
 	return true;
+}
+
+size_t ash_pagemap_part(size_t *from)
+{
+	size_t piece = bitmap_next(covered, *from / PIECE_BYTES, pieces, true);
+
+	*from = piece * PIECE_BYTES;
+	return piece < pieces ? PIECE_BYTES : 0;
+}
+
+size_t ash_pagemap_reserved(void)
+{
+	return sparse ? 0 : pieces * PIECE_BYTES;
 }
 
 void ash_pagemap_set(uintptr_t base, size_t granules, unsigned cls)

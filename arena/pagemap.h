@@ -30,6 +30,13 @@ bool ash_pagemap_init(void);
  * the system refuses or the range is beyond the table. */
 bool ash_pagemap_cover(uintptr_t base, size_t size);
 
+/* For statistics, racy: the next writable part of the table from its byte *from on, and that part's length; 0 when
+ * there is no more. */
+size_t ash_pagemap_part(size_t *from);
+
+/* The table's address space, 0 where only its writable parts are mapped. */
+size_t ash_pagemap_reserved(void);
+
 /* `granules` bytes from `base` on become `cls`. The range is covered. */
 void ash_pagemap_set(uintptr_t base, size_t granules, unsigned cls);
 

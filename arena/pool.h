@@ -72,6 +72,8 @@ struct pool {
 	unsigned in_system;   /* lock: threads that give memory back right now, without the lock */
 	uint32_t purge_again; /* lock: after a refusal, the tick to try again */
 
+	uint64_t tended_until;   /* atomic: ms; till then a helper thread sees to decay */
+	bool tended;             /* lock: it was so at the last look at the clock */
 	unsigned events;         /* lock: operations since the clock was read */
 	uint32_t now;            /* lock, racy readers: tick of the last look at the clock */
 	uint32_t last_tick_work; /* lock */

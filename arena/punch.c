@@ -5,6 +5,7 @@
 #include "arena/pool.h"
 #include "arena/purge.h"
 #include "base/meta.h"
+#include "base/options.h"
 
 #define QUEUE_FIRST 256
 /* Slabs and ranges that go through one system call. */
@@ -93,7 +94,8 @@ bool ash_punch_queue(const struct slab *slab)
 				  .arena = slab->span.arena,
 				  .cls = slab->span.cls};
 
-	return queue_push(&waiting);
+	/* There free memory keeps a pattern, which tells of writes to it. */
+	return ash_options.check != CHECK_FULL && queue_push(&waiting);
 }
 
 size_t ash_punch_waiting(void)
@@ -169,6 +171,8 @@ void ash_punch(uint32_t newest, unsigned budget)
 {
 	struct waiting waiting;
 
+	/* Those that are queued again on the way are for the next time. */
+	budget = (unsigned)size_min(budget, ash_punch_waiting());
 	while (budget-- && queue_pop(newest, &waiting)) {
 		look_at(&waiting, newest);
 		if (batch.slabs == BATCH_SLABS)

@@ -6,6 +6,9 @@
  *       stays near the peak of live memory
  *   R2  what has been free for dirty_decay_ms goes back
  *   R3  beyond a soft cap after 24 ms, beyond a hard cap at once
+ * Where a helper thread tends the pool it runs R2 and R3's soft cap, each 50 ms,
+ * and the hard cap is as high as live memory: what is freed and wanted again
+ * soon stays.
  * The caps of R1 and R3 learn from what they gave back too early.
  * The constants are those measured in docs/design.md ("Giving memory back").
  */
@@ -23,6 +26,8 @@
 #define SOFT_CAP_AGE TICKS(24)
 #define HARD_CAP_MIN (16 * MIB_GRANULES)
 #define HARD_CAP_SHARE 4
+#define TENDED_CAP_AGE TICKS(100)
+#define TENDED_HARD_CAP_MIN (64 * MIB_GRANULES)
 #define SCALE_MOST 64
 #define REGRET_TICKS TICKS(1000)
 #define REGRET_LEAST (8 * MIB_GRANULES)
@@ -56,7 +61,10 @@ bool ash_purge_ranges(const struct range *ranges, unsigned n)
 
 void ash_purge_look(struct pool *pool)
 {
-	store_relaxed(&pool->now, (uint32_t)(pool->clock_ms() / TICK_MS));
+	uint64_t now = pool->clock_ms();
+
+	store_relaxed(&pool->now, (uint32_t)(now / TICK_MS));
+	pool->tended = now < load_relaxed(&pool->tended_until);
 	pool->events = 0;
 }
 
@@ -72,6 +80,8 @@ static size_t soft_cap(const struct pool *pool)
 
 static size_t hard_cap(const struct pool *pool)
 {
+	if (pool->tended)
+		return size_max(TENDED_HARD_CAP_MIN, pool->live) * pool->scale;
 	return size_max(HARD_CAP_MIN, pool->live / HARD_CAP_SHARE) * pool->scale;
 }
 
@@ -369,15 +379,14 @@ void ash_purge_excess(struct pool *pool)
 }
 
 /* R2 and R3's soft cap. */
-static void rule_decay(struct pool *pool)
+static void rule_decay(struct pool *pool, uint32_t cap_age, unsigned budget)
 {
 	uint32_t decay = TICKS(size_min((size_t)ash_options.dirty_decay_ms, (size_t)1 << 31));
 
 	caps_forget(pool);
-	purge(pool, 0, pool->now - decay, TICK_BUDGET);
+	purge(pool, 0, pool->now - decay, budget);
 	if (pool->dirty > soft_cap(pool))
-		purge_to_cap(pool, soft_cap(pool), pool->now - (decay < SOFT_CAP_AGE ? decay : SOFT_CAP_AGE),
-			     TICK_BUDGET);
+		purge_to_cap(pool, soft_cap(pool), pool->now - (decay < cap_age ? decay : cap_age), budget);
 }
 
 void ash_purge_tick(struct pool *pool)
@@ -386,16 +395,25 @@ void ash_purge_tick(struct pool *pool)
 	ash_purge_look(pool);
 	if (ash_options.dirty_decay_ms >= 0 && pool->now - pool->last_tick_work >= TICK_SPACING) {
 		pool->last_tick_work = pool->now;
-		rule_decay(pool);
+		rule_decay(pool, SOFT_CAP_AGE, TICK_BUDGET);
 	}
 	lock_give(&pool->lock);
 }
 
-void ash_purge_all(struct pool *pool)
+void ash_purge_tend(struct pool *pool)
 {
 	lock_take(&pool->lock);
 	ash_purge_look(pool);
-	purge(pool, 0, pool->now, ALL_RANGES);
+	if (ash_options.dirty_decay_ms >= 0)
+		rule_decay(pool, TENDED_CAP_AGE, ALL_RANGES);
+	lock_give(&pool->lock);
+}
+
+void ash_purge_down_to(struct pool *pool, size_t granules)
+{
+	lock_take(&pool->lock);
+	ash_purge_look(pool);
+	purge(pool, granules, pool->now, ALL_RANGES);
 	lock_give(&pool->lock);
 }
 

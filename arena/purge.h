@@ -57,10 +57,12 @@ void ash_purge_excess(struct pool *pool);
  * queued. For spans too long to queue by granule. */
 void ash_purge_now(struct pool *pool, struct region *region, size_t g, size_t n);
 
-/* R2 and R3's soft cap. From slow paths. */
+/* R2 and R3's soft cap: a little at a time, from slow paths; all of it, from the
+ * helper thread. */
 void ash_purge_tick(struct pool *pool);
+void ash_purge_tend(struct pool *pool);
 
-/* Gives all dirty memory back. */
-void ash_purge_all(struct pool *pool);
+/* Gives all dirty memory but so many granules back. */
+void ash_purge_down_to(struct pool *pool, size_t granules);
 
 #endif

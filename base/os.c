@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -23,6 +24,16 @@
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
+#ifndef SYS_membarrier
+#if defined(__x86_64__)
+#define SYS_membarrier 324
+#else
+#define SYS_membarrier 283
+#endif
+#endif
+/* linux/membarrier.h, which old headers lack. */
+#define MEMBARRIER_CMD_PRIVATE_EXPEDITED (1 << 3)
+#define MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED (1 << 4)
 #ifndef SYS_process_madvise
 #define SYS_process_madvise 440
 #endif
@@ -371,11 +382,40 @@ void ash_os_futex_wait(uint32_t *word, uint32_t value)
 	errno = saved;
 }
 
+bool ash_os_futex_wait_for(uint32_t *word, uint32_t value, unsigned ms)
+{
+	struct timespec timeout = {ms / 1000, (long)(ms % 1000) * 1000000};
+	int saved = errno;
+	bool woken = syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &timeout, NULL, 0) == 0 || errno != ETIMEDOUT;
+
+	errno = saved;
+	return woken;
+}
+
 void ash_os_futex_wake(uint32_t *word, int n)
 {
 	int saved = errno;
 
 	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
+	errno = saved;
+}
+
+bool ash_os_barrier_all_threads(void)
+{
+	int saved = errno;
+	bool ok = syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
+
+	if (!ok && errno == EPERM && syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0)
+		ok = syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
+	errno = saved;
+	return ok;
+}
+
+void ash_os_name_thread(const char *name)
+{
+	int saved = errno;
+
+	prctl(PR_SET_NAME, name);
 	errno = saved;
 }
 

@@ -92,6 +92,16 @@ void ash_os_on_fault(void (*told)(uintptr_t pc, uintptr_t argument));
 void ash_os_futex_wait(uint32_t *word, uint32_t value);
 void ash_os_futex_wake(uint32_t *word, int n);
 
+/* The same for `ms` at most; false: that time has passed. */
+bool ash_os_futex_wait_for(uint32_t *word, uint32_t value, unsigned ms);
+
+/* Every other thread of the process passes a full memory barrier before this
+ * returns. False where the kernel cannot (before 4.14, some sandboxes). */
+bool ash_os_barrier_all_threads(void);
+
+/* The calling thread's name, as ps and debuggers show it: at most 15 bytes. */
+void ash_os_name_thread(const char *name);
+
 /* Lets another thread run. */
 void ash_os_yield(void);
 

@@ -12,17 +12,15 @@
  */
 #include "tcache/tcache.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <string.h>
 
 #include "arena/arena.h"
 #include "arena/pool.h"
 #include "base/fatal.h"
-#include "base/meta.h"
 #include "base/options.h"
 #include "base/os.h"
 #include "base/print.h"
+#include "tcache/threads.h"
 
 /* Slow events of a class before its magazines become large. */
 #define HOT 6
@@ -37,8 +35,6 @@
 #define TRIM_MS 100
 /* Of the magazines that go to a depot whole, one in so many is checked pointer by pointer. */
 #define VERIFY_EVERY 256
-/* Rounds of destructors in which others may still want the cache (glibc runs 4 in all). */
-#define EXIT_ROUNDS 3
 
 void *const ash_magazine_none[MAGAZINE_SMALL_BYTES / sizeof(void *)]
 	__attribute__((aligned(MAGAZINE_SMALL_BYTES))) = {NULL, MAGAZINE_END};
@@ -64,19 +60,6 @@ struct tcache ash_tcache_none = {
 		},
 };
 
-__thread struct tcache *ash_tcache = &ash_tcache_none;
-static __thread unsigned char exit_rounds; /* owner: destructor rounds seen; EXIT_ROUNDS: no cache any more */
-
-static struct {
-	struct lock lock;
-	struct tcache *all;     /* lock; atomic: release by attach, for racy readers */
-	struct tcache *orphans; /* lock: of ended threads, with contents */
-	struct tcache *idle;    /* lock: the same, emptied */
-	unsigned owned;         /* lock, racy readers: threads that have one */
-	bool on;                /* const after the constructor */
-	pthread_key_t key;      /* const after start-up */
-} threads = {.lock = LOCK_INITIALIZER(LOCK_THREADS)};
-
 static bool is_none(void **head)
 {
 	return head == NONE;
@@ -86,7 +69,7 @@ static bool is_none(void **head)
 
 static size_t thread_allowance(void)
 {
-	size_t live = load_relaxed(&ash_pool.live) << GRANULE_SHIFT, owned = load_relaxed(&threads.owned);
+	size_t live = load_relaxed(&ash_pool.live) << GRANULE_SHIFT, owned = ash_threads_owned();
 	size_t total = size_max(TOTAL_MIN, size_min(TOTAL_MAX, live / TOTAL_SHARE));
 
 	return size_max(THREAD_MIN, size_min(THREAD_MAX, total / (owned ? owned : 1)));
@@ -176,10 +159,28 @@ static bool class_heat(struct tcache *tc, unsigned cls)
 
 /* ---- refill */
 
+/* A slow path begins to work with tc: from now on no one borrows it. True when someone had: then it is back, with fewer
+ * objects. The order (busy, then a look) meets the borrower's (home, barrier, then a look at busy). */
+static inline bool tcache_enter(struct tcache *tc)
+{
+	store_relaxed(&tc->busy, true);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (likely(load_relaxed(&ash_tcache) == tc))
+		return false;
+	ash_threads_return(tc);
+	return true;
+}
+
+static inline void tcache_leave(struct tcache *tc)
+{
+	store_release(&tc->busy, false);
+}
+
 static SLOW void periodic(struct tcache *tc);
 
-static inline void tcache_event(struct tcache *tc)
+static inline void tcache_event(struct tcache *tc, bool safe)
 {
+	arena_event(safe);
 	if (unlikely(++tc->events % EVENTS_PER_LOOK == 0))
 		periodic(tc);
 }
@@ -247,8 +248,18 @@ static SLOW void *refill_young(struct tcache *tc, unsigned cls)
 
 void *ash_tcache_refill(struct tcache *tc, unsigned cls)
 {
-	tcache_event(tc);
-	return likely(tc->large[cls]) ? refill_large(tc, cls) : refill_young(tc, cls);
+	void *p = NULL;
+
+	if (unlikely(tcache_enter(tc))) {
+		p = tcache_pop(tc, cls);
+		if (!p)
+			p = tcache_swap_pop(tc, cls);
+	}
+	tcache_event(tc, true);
+	if (likely(!p))
+		p = likely(tc->large[cls]) ? refill_large(tc, cls) : refill_young(tc, cls);
+	tcache_leave(tc);
+	return p;
 }
 
 /* ---- overflow */
@@ -323,11 +334,17 @@ static SLOW void overflow_young(struct tcache *tc, unsigned cls, void *p)
 
 void ash_tcache_overflow(struct tcache *tc, unsigned cls, void *p)
 {
-	tcache_event(tc);
-	if (likely(tc->large[cls] && !is_none(tc->f[cls]) && !is_none(tc->a[cls])))
+	bool borrowed = unlikely(tcache_enter(tc));
+
+	/* No thread is made in free: glibc calls it with its list of stacks locked. */
+	tcache_event(tc, false);
+	if (borrowed && tcache_push(tc, cls, p))
+		;
+	else if (likely(tc->large[cls] && !is_none(tc->f[cls]) && !is_none(tc->a[cls])))
 		overflow_large(tc, cls, p);
 	else
 		overflow_young(tc, cls, p);
+	tcache_leave(tc);
 }
 
 /* ---- periodic work */
@@ -358,8 +375,7 @@ static SLOW void periodic(struct tcache *tc)
 	if (now - tc->trimmed_at >= TRIM_MS) {
 		tc->trimmed_at = now;
 		trim(tc);
-		if (load_relaxed(&threads.orphans))
-			ash_tcache_flush_orphans();
+		ash_threads_flush_orphans();
 	}
 	ash_arena_tick();
 }
@@ -370,181 +386,105 @@ void ash_tcache_flush(struct tcache *tc)
 		class_drop(tc, cls);
 }
 
-/* ---- threads come and go */
-
-static void thread_exit(void *arg)
+void ash_tcache_flush_own(struct tcache *tc)
 {
-	struct tcache *tc = arg;
+	tcache_enter(tc);
+	ash_tcache_flush(tc);
+	tcache_leave(tc);
+}
 
-	/* Other keys' destructors of this and the next rounds still find a cache. */
-	if (++exit_rounds < EXIT_ROUNDS && pthread_setspecific(threads.key, tc) == 0)
+/* ---- borrowed */
+
+/* The objects under the head, and the top one unless it is spared, go back to their slabs; their slots become NULL. The
+ * heads stay as they are. */
+static void head_hollow(void **head, bool large, bool spare_top)
+{
+	void *objects[MAGAZINE_COUNT];
+	unsigned n = 0;
+
+	if (is_none(head))
 		return;
-	exit_rounds = EXIT_ROUNDS;
-	ash_tcache = &ash_tcache_none;
-	lock_take(&threads.lock);
-	tc->state = TCACHE_ORPHAN;
-	tc->next_orphan = threads.orphans;
-	store_relaxed(&threads.orphans, tc);
-	count_sub(&threads.owned, 1);
-	lock_give(&threads.lock);
-}
-
-bool ash_tcache_init(void)
-{
-	return pthread_key_create(&threads.key, thread_exit) == 0;
-}
-
-void ash_tcache_enable(bool on)
-{
-	threads.on = on;
-}
-
-static struct tcache *tcache_new(void)
-{
-	struct tcache *tc = ash_meta_alloc(&ash_meta_descriptors, sizeof(*tc), CACHE_LINE);
-
-	if (tc)
-		memcpy(tc, &ash_tcache_none, sizeof(*tc));
-	return tc;
-}
-
-/* Lock held: the cache of a thread that ended, if there is one. */
-static struct tcache *orphan_take(void)
-{
-	struct tcache *tc = threads.orphans;
-
-	if (tc) {
-		store_relaxed(&threads.orphans, tc->next_orphan);
-		return tc;
+	for (void **slot = magazine_base(head, large) + 1; slot < head + !spare_top; slot++) {
+		if (*slot)
+			objects[n++] = *slot;
+		store_relaxed(slot, NULL);
 	}
-	tc = threads.idle;
-	if (tc)
-		store_relaxed(&threads.idle, tc->next_orphan);
-	return tc;
+	if (n)
+		ash_bin_flush("free", objects, n);
 }
 
-struct tcache *ash_tcache_attach(void)
-{
-	struct tcache *tc, *fresh = NULL;
-	int saved = errno;
-
-	if (!threads.on || exit_rounds == EXIT_ROUNDS)
-		return NULL;
-	if (!load_relaxed(&threads.orphans) && !load_relaxed(&threads.idle)) {
-		fresh = tcache_new();
-		if (!fresh)
-			return NULL;
-	}
-	lock_take(&threads.lock);
-	tc = fresh ? fresh : orphan_take();
-	if (tc) {
-		tc->state = TCACHE_OWNED;
-		count_add(&threads.owned, 1);
-	}
-	if (fresh) {
-		tc->next = threads.all;
-		store_release(&threads.all, tc);
-	}
-	lock_give(&threads.lock);
-	if (!tc)
-		return NULL;
-	/* First the pointer: pthread_setspecific may allocate. */
-	ash_tcache = tc;
-	pthread_setspecific(threads.key, tc);
-	errno = saved;
-	return tc;
-}
-
-void ash_tcache_flush_orphans(void)
-{
-	struct tcache *tc;
-
-	for (;;) {
-		lock_take(&threads.lock);
-		tc = threads.orphans;
-		if (tc)
-			store_relaxed(&threads.orphans, tc->next_orphan);
-		lock_give(&threads.lock);
-		if (!tc)
-			break;
-		ash_tcache_flush(tc);
-		lock_take(&threads.lock);
-		tc->state = TCACHE_IDLE;
-		tc->next_orphan = threads.idle;
-		store_relaxed(&threads.idle, tc);
-		lock_give(&threads.lock);
-	}
-}
-
-/* ---- fork */
-
-void ash_tcache_fork_prepare(void)
-{
-	lock_take_for_fork(&threads.lock);
-}
-
-/* A thread that was exchanging A and F when the process was copied may have left
- * both heads in one magazine: F's share of it is lost, rather than owned twice. */
-static void separate_heads(struct tcache *tc)
+/* The owner may be in the middle of one call: it has the top of A in hand, or, where A is empty, that of F. */
+void ash_tcache_hollow(struct tcache *tc)
 {
 	for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++) {
-		bool large = tc->large[cls];
+		void **a = load_relaxed(&tc->a[cls]), **f = load_relaxed(&tc->f[cls]);
 
-		if (!is_none(tc->f[cls]) && magazine_base(tc->a[cls], large) == magazine_base(tc->f[cls], large))
-			tc->f[cls] = NONE;
+		head_hollow(a, tc->large[cls], true);
+		head_hollow(f, tc->large[cls], *a == NULL);
 	}
 }
 
-static void inherit_from_others(void)
+/* Closes the gaps; returns the head. */
+static void **head_settle(void **head, bool large)
 {
-	struct tcache *mine = ash_tcache;
+	void **base = magazine_base(head, large), **to = base;
 
-	threads.owned = 0;
-	for (struct tcache *tc = threads.all; tc; tc = tc->next) {
-		if (tc->state != TCACHE_OWNED)
-			continue;
-		if (tc == mine) {
-			threads.owned++;
-			continue;
-		}
-		separate_heads(tc);
-		tc->state = TCACHE_ORPHAN;
-		tc->next_orphan = threads.orphans;
-		threads.orphans = tc;
+	if (is_none(head))
+		return head;
+	for (void **slot = base + 1; slot <= head; slot++) {
+		if (*slot)
+			*++to = *slot;
 	}
+	return to;
 }
 
-void ash_tcache_fork_done(bool child)
+void ash_tcache_settle(struct tcache *tc)
 {
-	if (child)
-		inherit_from_others();
-	lock_give_for_fork(&threads.lock);
-}
-
-void ash_tcache_repair(void)
-{
-	lock_init(&threads.lock, LOCK_THREADS);
+	for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++) {
+		tc->a[cls] = head_settle(tc->a[cls], tc->large[cls]);
+		tc->f[cls] = head_settle(tc->f[cls], tc->large[cls]);
+	}
 }
 
 /* ---- looking in from outside */
 
-unsigned ash_tcache_count(size_t objects[SIZE_CLASS_COUNT])
+static size_t head_count(void **head, bool large)
 {
-	for (struct tcache *tc = load_acquire(&threads.all); tc; tc = tc->next) {
-		for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++) {
-			bool large = load_relaxed(&tc->large[cls]);
+	size_t n = 0;
 
-			objects[cls] +=
-				magazine_count(load_relaxed(&tc->a[cls]), large && !is_none(load_relaxed(&tc->a[cls])));
-			objects[cls] +=
-				magazine_count(load_relaxed(&tc->f[cls]), large && !is_none(load_relaxed(&tc->f[cls])));
-		}
+	if (is_none(head))
+		return 0;
+	for (void **slot = magazine_base(head, large) + 1; slot <= head; slot++)
+		n += load_relaxed(slot) != NULL;
+	return n;
+}
+
+void ash_tcache_count(const struct tcache *tc, size_t objects[SIZE_CLASS_COUNT])
+{
+	for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++) {
+		bool large = load_relaxed(&tc->large[cls]);
+
+		objects[cls] += head_count(load_relaxed(&tc->a[cls]), large);
+		objects[cls] += head_count(load_relaxed(&tc->f[cls]), large);
 	}
-	return load_relaxed(&threads.owned);
+}
+
+uint64_t ash_tcache_position(const struct tcache *tc, bool *holds)
+{
+	uint64_t position = 0;
+
+	*holds = false;
+	for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++) {
+		void **a = load_relaxed(&tc->a[cls]), **f = load_relaxed(&tc->f[cls]);
+
+		position = position * 31 + (uintptr_t)a * 7 + (uintptr_t)f;
+		*holds |= load_relaxed(a) || load_relaxed(f);
+	}
+	return position;
 }
 
 /* Counts what is wrong with one side of a class. */
-static int head_check(struct tcache *tc, unsigned cls, void **head, const char *side)
+static int head_check(const struct tcache *tc, unsigned cls, void **head, const char *side)
 {
 	unsigned capacity = tc->large[cls] ? ash_size_class[cls].magazine : magazine_small_capacity(cls);
 	void **base;
@@ -554,21 +494,29 @@ static int head_check(struct tcache *tc, unsigned cls, void **head, const char *
 	base = magazine_base(head, tc->large[cls]);
 	if (*base == NULL && base[capacity + 1] == MAGAZINE_END && (size_t)(head - base) <= capacity)
 		return 0;
-	ash_message("tcache %p: magazine %s of class %u is broken", (void *)tc, side, cls);
+	ash_message("tcache %p: magazine %s of class %u is broken", (const void *)tc, side, cls);
 	return 1;
 }
 
-int ash_tcache_check(void)
+int ash_tcache_check(const struct tcache *tc)
 {
 	int broken = 0;
 
-	lock_take(&threads.lock);
-	for (struct tcache *tc = threads.all; tc; tc = tc->next) {
-		for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++) {
-			broken += head_check(tc, cls, tc->a[cls], "A");
-			broken += head_check(tc, cls, tc->f[cls], "F");
-		}
+	for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++) {
+		broken += head_check(tc, cls, tc->a[cls], "A");
+		broken += head_check(tc, cls, tc->f[cls], "F");
 	}
-	lock_give(&threads.lock);
 	return broken;
+}
+
+/* A thread that was exchanging A and F when the process was copied may have left
+ * both heads in one magazine: F's share of it is lost, rather than owned twice. */
+void ash_tcache_separate(struct tcache *tc)
+{
+	for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++) {
+		bool large = tc->large[cls];
+
+		if (!is_none(tc->f[cls]) && magazine_base(tc->a[cls], large) == magazine_base(tc->f[cls], large))
+			tc->f[cls] = NONE;
+	}
 }

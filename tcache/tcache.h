@@ -16,7 +16,8 @@
  *
  * Memory: ashlar's own; recycled when the thread ends, with what it holds.
  * Only the owning thread touches a tcache, except that statistics read its
- * heads and that a fork's child takes over those of the threads it lacks.
+ * heads, that caches of resting threads are borrowed (tcache/threads.h), and
+ * that a fork's child takes over those of the threads it lacks.
  */
 #ifndef ASH_TCACHE_TCACHE_H
 #define ASH_TCACHE_TCACHE_H
@@ -30,6 +31,8 @@ struct tcache {
 	uint8_t fine[FINE_ENTRIES];      /* const: as ash_fine_class, one load nearer */
 	uint8_t coarse[COARSE_ENTRIES];  /* const: as ash_coarse_class */
 	uint8_t state;                   /* lock of the list of tcaches: enum tcache_state */
+	bool borrowed;                   /* lock of the list: see tcache/threads.h */
+	bool busy;                       /* owner, read by borrowers: a slow path works with it */
 	uint8_t large[SIZE_CLASS_COUNT]; /* owner: the pair are large magazines */
 	uint8_t want[SIZE_CLASS_COUNT];  /* owner: objects of the last refill from slabs; doubles */
 	uint8_t hot[SIZE_CLASS_COUNT];   /* owner: slow events while the pair is small */
@@ -38,8 +41,10 @@ struct tcache {
 	uint32_t gives;                  /* owner: magazines given to a depot */
 	size_t large_bytes;              /* owner: what its large magazines may hold */
 	uint64_t trimmed_at;             /* owner: ms */
+	struct tcache **home;            /* lock of the list: its thread's ash_tcache */
+	uint64_t resting;                /* borrowers: where the heads stood at their last look */
 	struct tcache *next;             /* const: list of all tcaches */
-	struct tcache *next_orphan;      /* lock of the list */
+	struct tcache *link;             /* lock of the list: orphans, idle, borrowed */
 };
 
 enum tcache_state { TCACHE_IDLE, TCACHE_OWNED, TCACHE_ORPHAN };
@@ -51,40 +56,30 @@ HIDDEN extern struct tcache ash_tcache_none;
 /* The only thread-local word of the fast paths. */
 HIDDEN extern __thread struct tcache *ash_tcache __attribute__((tls_model("initial-exec")));
 
-/* Start-up, once: how a thread's end is noticed. False: threads get no caches. */
-bool ash_tcache_init(void);
-
-/* Gives this thread a cache: an orphan's with its contents, or a new one. NULL
- * when it cannot have one: caches are off, the thread is ending, memory is out. */
-struct tcache *ash_tcache_attach(void);
-
-/* Threads get caches from now on, or not. Start-up. */
-void ash_tcache_enable(bool on);
-
 /* An object of the class after A ran out and F had none. NULL: memory is out. */
 void *ash_tcache_refill(struct tcache *tc, unsigned cls);
 
 /* Takes p after F was full and A had no room to change places. */
 void ash_tcache_overflow(struct tcache *tc, unsigned cls, void *p);
 
-/* Everything that this thread's cache holds goes back to slabs. */
+/* Everything that a cache holds goes back to slabs: of one that no thread uses;
+ * of this thread's own. */
 void ash_tcache_flush(struct tcache *tc);
-/* The same for the caches of threads that have ended. */
-void ash_tcache_flush_orphans(void);
+void ash_tcache_flush_own(struct tcache *tc);
 
-/* fork: the list stays locked; in the child the caches of the threads that are
- * not there become orphans. */
-void ash_tcache_fork_prepare(void);
-void ash_tcache_fork_done(bool child);
+/* For tcache/threads.c. All but the top objects go back to slabs, leaving gaps;
+ * the gaps are closed; both heads in one magazine are told apart. */
+void ash_tcache_hollow(struct tcache *tc);
+void ash_tcache_settle(struct tcache *tc);
+void ash_tcache_separate(struct tcache *tc);
 
-/* Child without fork handlers: frees the list's lock. */
-void ash_tcache_repair(void);
+/* Racy: adds the objects that it holds, by class; a number that changes with
+ * every use, and whether it holds any. */
+void ash_tcache_count(const struct tcache *tc, size_t objects[SIZE_CLASS_COUNT]);
+uint64_t ash_tcache_position(const struct tcache *tc, bool *holds);
 
-/* Racy walk of all tcaches for statistics: free objects held, by class, and threads. */
-unsigned ash_tcache_count(size_t objects[SIZE_CLASS_COUNT]);
-
-/* Number of broken invariants, each told. Other threads are not in the library. */
-int ash_tcache_check(void);
+/* Number of broken invariants, each told. */
+int ash_tcache_check(const struct tcache *tc);
 
 /* The object on top of A; NULL when A is empty: then tc is unchanged. */
 FAST void *tcache_pop(struct tcache *tc, size_t cls)

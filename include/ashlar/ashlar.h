@@ -68,7 +68,7 @@ enum ashlar_resident_by {
  *   slab_active.bytes = slab_objects + slab_free + slab_tail
  *
  * The sum of all `resident` is what the kernel counts for these mappings. Pages
- * that only the caches or nobody has touched make `touched` larger than that.
+ * of objects that nobody has written to yet make `touched` larger than that.
  *
  * meta is descriptors, magazines, the tables of regions, the written part of
  * the page map, and the writable data of libashlar.so itself. In a program that
@@ -83,12 +83,12 @@ struct ashlar_pages {
 	struct ashlar_state clean;       /* accessible, with nothing behind it */
 	struct ashlar_state reserved;    /* address space, not accessible or never written to */
 
-	size_t committed;    /* what the heap has made accessible, by its own counter */
-	size_t touched;      /* what can be resident at most */
-	size_t slab_objects; /* of slab_active: objects that slabs have handed out */
-	size_t slab_free;    /* of slab_active: free slots */
-	size_t slab_tail;    /* of slab_active: no slot is there */
-	size_t run_kept;     /* of run_live: freed objects that caches keep */
+	size_t committed;     /* what the heap has made accessible, by its own counter */
+	size_t touched;       /* what can be resident at most */
+	size_t slab_objects;  /* of slab_active: objects that slabs have handed out */
+	size_t slab_free;     /* of slab_active: free slots */
+	size_t slab_tail;     /* of slab_active: no slot is there */
+	size_t run_kept;      /* of run_live: freed objects that caches keep */
 	unsigned resident_by; /* enum ashlar_resident_by */
 };
 

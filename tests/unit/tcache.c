@@ -9,13 +9,13 @@
 
 #include "arena/arena.h"
 #include "base/options.h"
-#include "tcache/tcache.h"
+#include "tcache/threads.h"
 
 static int start(void **state)
 {
-	if (unit_start(state) != 0 || !ash_tcache_init())
+	if (unit_start(state) != 0 || !ash_threads_init())
 		return -1;
-	ash_tcache_enable(true);
+	ash_threads_enable(true);
 	return 0;
 }
 
@@ -38,7 +38,7 @@ static size_t cached(unsigned cls)
 {
 	size_t objects[SIZE_CLASS_COUNT] = {0};
 
-	ash_tcache_count(objects);
+	ash_threads_count(objects);
 	return objects[cls];
 }
 
@@ -62,7 +62,7 @@ static size_t in_depots(unsigned cls)
 
 static void the_first_object_of_a_class_is_cached_by_no_one(void **state)
 {
-	struct tcache *tc = ash_tcache_attach();
+	struct tcache *tc = ash_threads_attach();
 	unsigned cls = size_class_of(400);
 	void *p = take(tc, cls);
 
@@ -79,7 +79,7 @@ static void the_first_object_of_a_class_is_cached_by_no_one(void **state)
 static void objects_in_use_are_those_handed_out_less_the_cached(void **state)
 {
 	static void *held[500];
-	struct tcache *tc = ash_tcache_attach();
+	struct tcache *tc = ash_threads_attach();
 	unsigned seed = 7;
 
 	(void)state;
@@ -108,10 +108,10 @@ static void objects_in_use_are_those_handed_out_less_the_cached(void **state)
 				held[k] = NULL;
 			}
 		}
-		assert_int_equal(ash_tcache_check(), 0);
+		assert_int_equal(ash_threads_check(), 0);
 	}
 	ash_tcache_flush(tc);
-	ash_arena_drain();
+	ash_arena_drain(0);
 	for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++)
 		assert_int_equal(out(cls), 0);
 	assert_int_equal(ash_arena_check(), 0);
@@ -120,7 +120,7 @@ static void objects_in_use_are_those_handed_out_less_the_cached(void **state)
 static void a_thread_holds_no_more_than_its_magazines(void **state)
 {
 	static void *held[20000];
-	struct tcache *tc = ash_tcache_attach();
+	struct tcache *tc = ash_threads_attach();
 	unsigned cls = size_class_of(64);
 
 	(void)state;
@@ -134,7 +134,7 @@ static void a_thread_holds_no_more_than_its_magazines(void **state)
 
 static void *leave_objects_behind(void *arg)
 {
-	struct tcache *tc = ash_tcache_attach();
+	struct tcache *tc = ash_threads_attach();
 	unsigned cls = size_class_of(96);
 	void *held[40];
 
@@ -148,7 +148,7 @@ static void *leave_objects_behind(void *arg)
 
 static void *adopt(void *arg)
 {
-	*(struct tcache **)arg = ash_tcache_attach();
+	*(struct tcache **)arg = ash_threads_attach();
 	return NULL;
 }
 
@@ -168,13 +168,13 @@ static void an_ended_threads_cache_is_adopted_with_its_contents(void **state)
 	pthread_join(thread, NULL);
 	assert_ptr_equal(first, second);
 	assert_int_equal(cached(cls), left);
-	ash_tcache_flush_orphans();
+	ash_threads_flush_orphans();
 	assert_int_equal(cached(cls), 0);
 }
 
 static void idle_classes_are_given_up(void **state)
 {
-	struct tcache *tc = ash_tcache_attach();
+	struct tcache *tc = ash_threads_attach();
 	unsigned idle = size_class_of(208), busy = size_class_of(32);
 
 	(void)state;

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT
+ *
+ *             consider            a slow path of malloc
+ *   NONE  ---------------> WANTED -----------------------> AWAKE <--+
+ *                             ^                              |      | a slow path,
+ *                             | a minute, or the last        |      | with a backlog
+ *                             | thread but one ended         v      |
+ *                             +---------------------------ASLEEP ---+
+ */
+#include "alloc/helper.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include "arena/arena.h"
+#include "arena/pool.h"
+#include "base/options.h"
+#include "base/os.h"
+#include "tcache/threads.h"
+
+#define NAP_MS 50
+/* Naps without a backlog before it sleeps: at once, and when threads that hold caches were at work just before. */
+#define QUIET_NAPS 5
+#define RESTLESS_NAPS 60
+/* Naps between looks at the caches of others. */
+#define TRIM_NAPS 10
+#define SLEEP_MS 60000
+/* A heap worth having a helper for: what is in use today may be free tomorrow. */
+#define LIVE_LEAST MIB_GRANULES
+/* Deep enough for one batch of work; the C library's thread-local storage comes on top. */
+#define STACK_BYTES ((size_t)64 << 10)
+#define STACK_BYTES_MOST ((size_t)4 << 20)
+
+enum { NONE, WANTED, AWAKE, ASLEEP };
+
+static uint32_t state; /* atomic; futex */
+
+static bool state_change(uint32_t from, uint32_t to)
+{
+	return __atomic_compare_exchange_n(&state, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+static bool has_backlog(void)
+{
+	return ash_arena_has_backlog() || ash_threads_have_orphans();
+}
+
+static bool process_has_threads(void)
+{
+	return ash_options.background_thread || ash_threads_owned() >= 2;
+}
+
+/* ---- the thread */
+
+/* True when there will be more to do soon. */
+static bool work(unsigned *naps)
+{
+	static bool restless;
+
+	ash_threads_flush_orphans();
+	if (++*naps % TRIM_NAPS == 0)
+		restless = ash_threads_trim(false);
+	return ash_arena_tend() || (restless && *naps < RESTLESS_NAPS);
+}
+
+/* Until a slow path wakes it; false: it is no longer needed. */
+static bool sleep_deeply(void)
+{
+	if (!state_change(AWAKE, ASLEEP))
+		return true;
+	ash_arena_tended(false);
+	__atomic_store_n(&ash_arena_asleep, true, __ATOMIC_SEQ_CST);
+	/* Who left something between our last look and this did not see us asleep. */
+	if (has_backlog() && state_change(ASLEEP, AWAKE)) {
+		store_relaxed(&ash_arena_asleep, false);
+		return true;
+	}
+	while (load_acquire(&state) == ASLEEP) {
+		bool lonely = !process_has_threads();
+
+		if (!lonely && ash_os_futex_wait_for(&state, ASLEEP, SLEEP_MS))
+			continue;
+		if (!ash_options.background_thread && state_change(ASLEEP, WANTED))
+			return false;
+	}
+	return true;
+}
+
+static void *helper(void *unused)
+{
+	unsigned quiet = 0, naps = 0;
+
+	ash_os_name_thread("ashlar-helper");
+	for (;;) {
+		ash_arena_tended(true);
+		ash_os_futex_wait_for(&state, AWAKE, NAP_MS);
+		if (work(&naps)) {
+			quiet = 0;
+			continue;
+		}
+		if (++quiet < QUIET_NAPS)
+			continue;
+		if (!sleep_deeply())
+			return NULL;
+		quiet = naps = 0;
+	}
+}
+
+static bool thread_make(size_t stack)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	bool made;
+
+	if (pthread_attr_init(&attr) != 0)
+		return false;
+	made = pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED) == 0 &&
+	       pthread_attr_setstacksize(&attr, stack) == 0 && pthread_create(&thread, &attr, helper, NULL) == 0;
+	pthread_attr_destroy(&attr);
+	return made;
+}
+
+/* With all signals blocked: the program's handlers run in its own threads. */
+static bool helper_make(void)
+{
+	size_t stack = STACK_BYTES;
+	sigset_t all, before;
+	int saved = errno;
+	bool made;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	/* Refused where the thread-local storage of all libraries does not fit. */
+	while (!(made = thread_make(stack)) && stack < STACK_BYTES_MOST)
+		stack *= 4;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = saved;
+	return made;
+}
+
+/* ---- slow paths */
+
+static void begin(void)
+{
+	if (!state_change(WANTED, AWAKE))
+		return;
+	store_relaxed(&ash_arena_asleep, false);
+	/* Without one, slow paths do its work, until another thread comes and it is tried again. */
+	if (!helper_make())
+		store_release(&state, NONE);
+}
+
+static void wake(bool safe)
+{
+	uint32_t now = load_acquire(&state);
+
+	if (now == WANTED) {
+		if (safe && (has_backlog() || load_relaxed(&ash_pool.live) >= LIVE_LEAST))
+			begin();
+	} else if (now == ASLEEP && has_backlog() && state_change(ASLEEP, AWAKE)) {
+		store_relaxed(&ash_arena_asleep, false);
+		ash_os_futex_wake(&state, 1);
+	}
+}
+
+void ash_helper_consider(void)
+{
+	if (!ash_options.helper_thread && !ash_options.background_thread)
+		return;
+	if (load_relaxed(&state) == NONE && process_has_threads() && state_change(NONE, WANTED))
+		store_relaxed(&ash_arena_asleep, true);
+}
+
+void ash_helper_init(void)
+{
+	ash_arena_wake = wake;
+	store_relaxed(&ash_arena_asleep, false);
+	ash_arena_tended(false);
+	store_release(&state, NONE);
+	ash_helper_consider();
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+#include "tcache/threads.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "arena/arena.h"
+#include "base/meta.h"
+#include "base/os.h"
+
+/* Rounds of destructors in which others may still want the cache (glibc runs 4 in all). */
+#define EXIT_ROUNDS 3
+
+__thread struct tcache *ash_tcache = &ash_tcache_none;
+static __thread struct tcache *own;        /* owner: the thread's cache, also while it is borrowed */
+static __thread unsigned char exit_rounds; /* owner: destructor rounds seen; EXIT_ROUNDS: no cache any more */
+
+static struct {
+	struct lock lock;
+	struct tcache *all;     /* lock; atomic: release by attach, for racy readers */
+	struct tcache *orphans; /* lock, racy readers: of ended threads, with contents */
+	struct tcache *idle;    /* lock, racy readers: the same, emptied */
+	unsigned owned;         /* lock, racy readers: threads that have one */
+	bool on;                /* const after the constructor */
+	pthread_key_t key;      /* const after start-up */
+} threads = {.lock = LOCK_INITIALIZER(LOCK_THREADS)};
+
+unsigned ash_threads_owned(void)
+{
+	return load_relaxed(&threads.owned);
+}
+
+bool ash_threads_have_orphans(void)
+{
+	return load_relaxed(&threads.orphans) != NULL;
+}
+
+/* ---- they come and go */
+
+/* The thread will have no cache any more. */
+static void give_up(struct tcache *tc)
+{
+	exit_rounds = EXIT_ROUNDS;
+	store_relaxed(&ash_tcache, &ash_tcache_none);
+	own = NULL;
+	lock_take(&threads.lock);
+	tc->state = TCACHE_ORPHAN;
+	tc->link = threads.orphans;
+	store_relaxed(&threads.orphans, tc);
+	count_sub(&threads.owned, 1);
+	lock_give(&threads.lock);
+}
+
+static void thread_exit(void *arg)
+{
+	/* Other keys' destructors of this and the next rounds still find a cache. */
+	if (++exit_rounds < EXIT_ROUNDS && pthread_setspecific(threads.key, arg) == 0)
+		return;
+	give_up(arg);
+	arena_event(false);
+}
+
+bool ash_threads_init(void)
+{
+	return pthread_key_create(&threads.key, thread_exit) == 0;
+}
+
+void ash_threads_enable(bool on)
+{
+	threads.on = on;
+}
+
+static struct tcache *tcache_new(void)
+{
+	struct tcache *tc = ash_meta_alloc(&ash_meta_descriptors, sizeof(*tc), CACHE_LINE);
+
+	if (tc)
+		memcpy(tc, &ash_tcache_none, sizeof(*tc));
+	return tc;
+}
+
+/* Lock held: the cache of a thread that ended, if there is one. */
+static struct tcache *orphan_take(void)
+{
+	struct tcache *tc = threads.orphans;
+
+	if (tc) {
+		store_relaxed(&threads.orphans, tc->link);
+		return tc;
+	}
+	tc = threads.idle;
+	if (tc)
+		store_relaxed(&threads.idle, tc->link);
+	return tc;
+}
+
+/* Lock held: the cache is whole, and at home in this thread. */
+static void come_home(struct tcache *tc)
+{
+	if (tc->borrowed) {
+		ash_tcache_settle(tc);
+		tc->borrowed = false;
+	}
+	tc->home = &ash_tcache;
+	store_relaxed(&ash_tcache, tc);
+}
+
+void ash_threads_return(struct tcache *tc)
+{
+	lock_take(&threads.lock);
+	come_home(tc);
+	lock_give(&threads.lock);
+}
+
+struct tcache *ash_threads_attach(void)
+{
+	struct tcache *tc, *fresh = NULL;
+	int saved = errno;
+
+	if (own) {
+		ash_threads_return(own);
+		return own;
+	}
+	if (!threads.on || exit_rounds == EXIT_ROUNDS)
+		return NULL;
+	if (!load_relaxed(&threads.orphans) && !load_relaxed(&threads.idle)) {
+		fresh = tcache_new();
+		if (!fresh)
+			return NULL;
+	}
+	lock_take(&threads.lock);
+	tc = fresh ? fresh : orphan_take();
+	if (fresh) {
+		tc->next = threads.all;
+		store_release(&threads.all, tc);
+	}
+	if (tc) {
+		tc->state = TCACHE_OWNED;
+		count_add(&threads.owned, 1);
+		/* First the pointers: pthread_setspecific may allocate. */
+		own = tc;
+		come_home(tc);
+	}
+	lock_give(&threads.lock);
+	/* Without notice of its end no thread may hold a cache. */
+	if (tc && pthread_setspecific(threads.key, tc) != 0) {
+		give_up(tc);
+		tc = NULL;
+	}
+	errno = saved;
+	return tc;
+}
+
+void ash_threads_flush_orphans(void)
+{
+	struct tcache *tc;
+
+	while (load_relaxed(&threads.orphans)) {
+		lock_take(&threads.lock);
+		tc = threads.orphans;
+		if (tc)
+			store_relaxed(&threads.orphans, tc->link);
+		lock_give(&threads.lock);
+		if (!tc)
+			break;
+		ash_tcache_settle(tc);
+		ash_tcache_flush(tc);
+		lock_take(&threads.lock);
+		tc->state = TCACHE_IDLE;
+		tc->borrowed = false;
+		tc->link = threads.idle;
+		store_relaxed(&threads.idle, tc);
+		lock_give(&threads.lock);
+	}
+}
+
+/* ---- borrowing from others */
+
+/* Lock held: takes the caches out of the hands of their threads; returns them, linked. */
+static struct tcache *borrow(bool all, bool *restless)
+{
+	struct tcache *borrowed = NULL;
+
+	for (struct tcache *tc = threads.all; tc; tc = tc->next) {
+		uint64_t position;
+		bool holds, rests;
+
+		if (tc->state != TCACHE_OWNED || tc == own || tc->borrowed)
+			continue;
+		position = ash_tcache_position(tc, &holds);
+		rests = position == tc->resting;
+		tc->resting = position;
+		*restless |= holds && !rests;
+		if (!holds || !(all || rests))
+			continue;
+		store_relaxed(tc->home, &ash_tcache_none);
+		tc->borrowed = true;
+		tc->link = borrowed;
+		borrowed = tc;
+	}
+	return borrowed;
+}
+
+bool ash_threads_trim(bool all)
+{
+	bool restless = false, known;
+	struct tcache *tc;
+
+	lock_take(&threads.lock);
+	tc = borrow(all, &restless);
+	/* Whoever begins a call after this finds no cache; who was in a call has one head in hand at most, or is busy. */
+	known = tc && ash_os_barrier_all_threads();
+	for (; tc; tc = tc->link) {
+		if (known && !load_acquire(&tc->busy)) {
+			ash_tcache_hollow(tc);
+		} else if (!known) {
+			tc->borrowed = false;
+			store_relaxed(tc->home, tc);
+		}
+	}
+	lock_give(&threads.lock);
+	return restless;
+}
+
+void ash_threads_empty_all(void)
+{
+	if (own)
+		ash_tcache_flush_own(own);
+	ash_threads_flush_orphans();
+	ash_threads_trim(true);
+}
+
+/* ---- fork */
+
+void ash_threads_fork_prepare(void)
+{
+	lock_take_for_fork(&threads.lock);
+}
+
+static void inherit_from_others(void)
+{
+	threads.owned = 0;
+	for (struct tcache *tc = threads.all; tc; tc = tc->next) {
+		if (tc->state != TCACHE_OWNED)
+			continue;
+		if (tc == own) {
+			threads.owned++;
+			continue;
+		}
+		ash_tcache_separate(tc);
+		tc->state = TCACHE_ORPHAN;
+		tc->busy = false;
+		tc->link = threads.orphans;
+		threads.orphans = tc;
+	}
+}
+
+void ash_threads_fork_done(bool child)
+{
+	if (child)
+		inherit_from_others();
+	lock_give_for_fork(&threads.lock);
+}
+
+void ash_threads_repair(void)
+{
+	lock_init(&threads.lock, LOCK_THREADS);
+}
+
+/* ---- looking in from outside */
+
+unsigned ash_threads_count(size_t objects[SIZE_CLASS_COUNT])
+{
+	for (struct tcache *tc = load_acquire(&threads.all); tc; tc = tc->next)
+		ash_tcache_count(tc, objects);
+	return load_relaxed(&threads.owned);
+}
+
+int ash_threads_check(void)
+{
+	int broken = 0;
+
+	lock_take(&threads.lock);
+	for (struct tcache *tc = threads.all; tc; tc = tc->next)
+		broken += ash_tcache_check(tc);
+	lock_give(&threads.lock);
+	return broken;
+}

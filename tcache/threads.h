@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * threads — whose tcache is whose: threads come, end, rest, fork.
+ *
+ * The cache of a thread that ended waits, with its contents, for the next new
+ * thread, or for someone who flushes it. The cache of a thread that rests is
+ * *borrowed*: its thread's pointer is turned to the empty cache, a barrier of
+ * all threads follows, and then all objects but the top ones go back to their
+ * slabs. A thread that was in the middle of a call uses one top object at most
+ * (or is `busy`, and is left alone); its next call finds no cache, takes the
+ * slow path and brings its own home again.
+ *
+ * Takes threads' lock (rank THREADS) and, flushing, those of bins and pool.
+ */
+#ifndef ASH_TCACHE_THREADS_H
+#define ASH_TCACHE_THREADS_H
+
+#include "tcache/tcache.h"
+
+/* Start-up, once: how a thread's end is noticed. False: threads get no caches. */
+bool ash_threads_init(void);
+
+/* Threads get caches from now on, or not. Start-up. */
+void ash_threads_enable(bool on);
+
+/* Gives this thread a cache: its own that was borrowed, an orphan's with its
+ * contents, or a new one. NULL when it cannot have one: caches are off, the
+ * thread is ending, memory is out. */
+struct tcache *ash_threads_attach(void);
+
+/* This thread's cache is its own again: borrowers are done with it. */
+void ash_threads_return(struct tcache *tc);
+
+/* Threads that have a cache; caches of ended threads that hold objects. Racy. */
+unsigned ash_threads_owned(void);
+bool ash_threads_have_orphans(void);
+
+/* Empties the caches of threads that have ended. */
+void ash_threads_flush_orphans(void);
+
+/* Empties, but for the top objects, the caches of other threads that have not
+ * used them since the last call (all: whatever they do). True when others hold
+ * objects and were at work. Does nothing where the kernel has no membarrier
+ * (before 4.14, some sandboxes). */
+bool ash_threads_trim(bool all);
+
+/* Empties this thread's cache, those of ended threads, and as far as can be
+ * those of all others. */
+void ash_threads_empty_all(void);
+
+/* fork: the list stays locked; in the child the caches of the threads that are
+ * not there become orphans. */
+void ash_threads_fork_prepare(void);
+void ash_threads_fork_done(bool child);
+
+/* Child without fork handlers: frees the list's lock. */
+void ash_threads_repair(void);
+
+/* Racy walk of all tcaches for statistics: free objects held, by class, and threads. */
+unsigned ash_threads_count(size_t objects[SIZE_CLASS_COUNT]);
+
+/* Number of broken invariants, each told. Other threads are not in the library. */
+int ash_threads_check(void);
+
+#endif
