@@ -14,7 +14,7 @@
 #define CONTENTION_MS 10
 #define REAP_MS 100
 /* A slab rests so long before its holes are punched, and so many at a time in a slow path. */
-#define PUNCH_AGE TICKS(250)
+#define PUNCH_AGE TICKS(150)
 #define PUNCH_BUDGET 512
 /* A helper that does not say so again within this is not there (a child made by _Fork has none). */
 #define TENDED_MS 2000
@@ -130,15 +130,19 @@ void ash_arena_contended(void)
 static void reap(bool all)
 {
 	unsigned n = arena_count();
+	size_t out = 0;
 
 	for (unsigned i = 0; i < n; i++) {
 		struct arena *arena = ash_arena_get(i);
 
-		for (unsigned cls = 1; arena && cls < SIZE_CLASS_COUNT; cls++)
+		for (unsigned cls = 1; arena && cls < SIZE_CLASS_COUNT; cls++) {
 			ash_bin_reap(&arena->bin[cls], all);
+			out += load_relaxed(&arena->bin[cls].out) * ash_size_class[cls].size;
+		}
 		if (arena)
 			ash_large_cache_reap(&arena->large, all);
 	}
+	ash_purge_slabs_hold(&ash_pool, out);
 }
 
 /* Rank REAP held. */

@@ -23,6 +23,10 @@
 /* Free objects that all depots may hold: 4 MiB, or 1/16 of live memory. */
 #define DEPOT_BYTES_MIN ((size_t)4 << 20)
 #define DEPOT_SHARE 16
+/* Larger objects stay in a depot only where someone asked for them in the last periods of 100 ms: a program that frees a
+ * large share of its heap piece by piece would hold as much as it frees in one. */
+#define WANTED_ABOVE 1024
+#define WANTED_REAPS 2
 /* Slabs compared by address when one is chosen. */
 #define CANDIDATES 4
 /* Slabs that flush ends at a time, outside the lock. */
@@ -125,6 +129,7 @@ static unsigned bin_take_locked(struct bin *bin, void **end, unsigned n)
 		left -= k;
 	}
 	count_add(&bin->out, n - left);
+	store_relaxed(&bin->wanted, WANTED_REAPS);
 	return n - left;
 }
 
@@ -214,6 +219,11 @@ static inline void **empty_pop(struct bin *bin)
 	return magazine;
 }
 
+static inline bool depot_serves(const struct bin *bin)
+{
+	return bin_object_size(bin) <= WANTED_ABOVE || load_relaxed(&bin->wanted);
+}
+
 /* ---- refill */
 
 /* A full magazine for an empty one from another arena's depot: how a producer
@@ -277,6 +287,7 @@ void **ash_bin_exchange(struct bin *bin, void **magazine)
 	}
 	full = depot_pop(bin, &n);
 	empty_push(bin, magazine);
+	store_relaxed(&bin->wanted, WANTED_REAPS);
 	lock_give(&bin->lock);
 	return full + n;
 }
@@ -326,6 +337,7 @@ unsigned ash_bin_take(struct bin *bin, void **dst, unsigned n)
 	do {
 		bin_lock(bin);
 		if (bin->depot) {
+			store_relaxed(&bin->wanted, WANTED_REAPS);
 			k = depot_take_few(bin, dst, n);
 			lock_give(&bin->lock);
 			return k;
@@ -356,7 +368,7 @@ void **ash_bin_give(struct bin *bin, void **magazine)
 {
 	void **empty;
 
-	if (!depot_has_room(bin->magazine_bytes))
+	if (!depot_has_room(bin->magazine_bytes) || !depot_serves(bin))
 		return NULL;
 	bin_lock(bin);
 	empty = empty_pop(bin);
@@ -387,7 +399,7 @@ void ash_bin_give_few(struct bin *bin, void **objects, unsigned n)
 	void **fresh = NULL;
 	bool joined = false;
 
-	if (n <= ash_size_class[bin->cls].magazine && depot_has_room(n * bin_object_size(bin))) {
+	if (n <= ash_size_class[bin->cls].magazine && depot_has_room(n * bin_object_size(bin)) && depot_serves(bin)) {
 		bin_lock(bin);
 		joined = depot_join(bin, objects, n);
 		if (!joined && (fresh = empty_pop(bin))) {
@@ -606,11 +618,13 @@ void ash_bin_reap(struct bin *bin, bool all)
 {
 	void **cut, **spare;
 
-	if (!load_relaxed(&bin->depot_count) && !load_relaxed(&bin->empty_count))
+	if (!load_relaxed(&bin->depot_count) && !load_relaxed(&bin->empty_count) && !load_relaxed(&bin->wanted))
 		return;
 	lock_take(&bin->lock);
 	cut = depot_cut(bin, all ? bin->depot_count : bin->depot_low);
 	bin->depot_low = bin->depot_count;
+	if (bin->wanted)
+		store_relaxed(&bin->wanted, bin->wanted - 1);
 	/* What the depot could be filled with again, and no more. */
 	spare = bin->empty_count > bin->depot_count + 2 ? empty_pop(bin) : NULL;
 	lock_give(&bin->lock);

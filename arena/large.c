@@ -21,6 +21,8 @@ static size_t granules_of(size_t size)
 /* All caches together: 4 MiB, or 1/16 of live memory. */
 #define CACHED_MIN ((size_t)4 << 20)
 #define CACHED_SHARE 16
+/* Kept where someone asked for the length in the last periods of 100 ms. */
+#define WANTED_REAPS 2
 /* A program that allocates large objects alone has periodic work too. */
 #define EVENTS_PER_TICK 16
 
@@ -57,7 +59,10 @@ static struct large *cache_take(size_t granules, size_t usable)
 	count_add(&cache->events, 1);
 	if (load_relaxed(&cache->events) % EVENTS_PER_TICK == 0)
 		ash_arena_tick();
-	if (granules > LARGE_CACHE_GRANULES || !load_relaxed(&cache->bytes))
+	if (granules > LARGE_CACHE_GRANULES)
+		return NULL;
+	store_relaxed(&cache->wanted[granules], WANTED_REAPS);
+	if (!load_relaxed(&cache->bytes))
 		return NULL;
 	lock_take(&cache->lock);
 	large = cache_pop(cache, granules);
@@ -81,7 +86,7 @@ static bool cache_keep(struct large *large)
 	size_t granules = large->span.granules;
 
 	if (granules > LARGE_CACHE_GRANULES || ash_options.dirty_decay_ms == 0 ||
-	    !cache_has_room(cache, span_bytes(large)))
+	    !load_relaxed(&cache->wanted[granules]) || !cache_has_room(cache, span_bytes(large)))
 		return false;
 	large->used = true;
 	store_release(&large->span.kind, SPAN_NONE);
@@ -106,6 +111,10 @@ void ash_large_cache_reap(struct large_cache *cache, bool all)
 {
 	struct large *large, *cut = NULL;
 
+	for (size_t n = 1; n <= LARGE_CACHE_GRANULES; n++) {
+		if (load_relaxed(&cache->wanted[n]))
+			store_relaxed(&cache->wanted[n], cache->wanted[n] - 1);
+	}
 	if (!load_relaxed(&cache->bytes))
 		return;
 	lock_take(&cache->lock);

@@ -25,6 +25,7 @@ struct large_cache {
 	struct large *list[LARGE_CACHE_GRANULES + 1]; /* lock: the last freed first */
 	uint32_t count[LARGE_CACHE_GRANULES + 1];     /* lock */
 	uint32_t low[LARGE_CACHE_GRANULES + 1];       /* lock: the fewest since the last reap */
+	uint8_t wanted[LARGE_CACHE_GRANULES + 1];     /* racy: reaps until no one has asked for the length lately */
 	size_t in_use;   /* lock, racy readers: usable bytes that left here, less those that came (may wrap) */
 	size_t bytes;    /* lock, racy readers */
 	unsigned events; /* racy: allocations since the arena was new */

@@ -62,6 +62,7 @@ struct pool {
 	size_t queue_tail;   /* lock */
 
 	size_t live;        /* lock, racy readers: granules */
+	size_t hollow;      /* atomic: of these, in slabs without an object in use, some 100 ms ago */
 	size_t dirty;       /* lock, racy readers: granules */
 	size_t committed;   /* lock, racy readers: granules */
 	size_t reserved;    /* lock, racy readers: bytes */
@@ -79,10 +80,11 @@ struct pool {
 	uint32_t last_tick_work; /* lock */
 
 	/* The caps learn: what they gave back and is soon taken fresh again is regret. */
-	size_t given;      /* lock: granules that a cap gave back since it last learned */
-	size_t regret;     /* lock: granules taken within a second of their giving back */
-	uint32_t given_at; /* lock: tick */
-	unsigned scale;    /* lock: 1 to 64, times each cap */
+	size_t given;         /* lock: granules that a cap gave back since it last learned */
+	size_t regret;        /* lock: granules taken within a second of their giving back */
+	uint32_t given_at;    /* lock: tick */
+	uint32_t given_since; /* lock: tick when it last learned */
+	unsigned scale;       /* lock: 1 to 64, times each cap */
 };
 
 /* The ordinary pool. */

@@ -22,7 +22,7 @@
 #define R1_CAP_MIN (4 * MIB_GRANULES)
 #define R1_CAP_SHARE 4
 #define SOFT_CAP_MIN (2 * MIB_GRANULES)
-#define SOFT_CAP_SHARE 16
+#define SOFT_CAP_SHARE 32
 #define SOFT_CAP_AGE TICKS(24)
 #define HARD_CAP_MIN (16 * MIB_GRANULES)
 #define HARD_CAP_SHARE 4
@@ -31,6 +31,8 @@
 #define SCALE_MOST 64
 #define REGRET_TICKS TICKS(1000)
 #define REGRET_LEAST (8 * MIB_GRANULES)
+/* Granules a second: some 15 us each to purge and to fault in again, a quarter of a CPU. */
+#define REGRET_RATE (256 * MIB_GRANULES)
 #define QUIET TICKS(5000)
 /* After a refused madvise (locked memory, a filter): no more for 10 s. */
 #define REFUSAL_PAUSE TICKS(10000)
@@ -68,21 +70,36 @@ void ash_purge_look(struct pool *pool)
 	pool->events = 0;
 }
 
+void ash_purge_slabs_hold(struct pool *pool, size_t bytes)
+{
+	size_t slabs = load_relaxed(&pool->live) - load_relaxed(&pool->large), held = bytes >> GRANULE_SHIFT;
+
+	store_relaxed(&pool->hollow, slabs > held && slabs <= load_relaxed(&pool->live) ? slabs - held : 0);
+}
+
+/* Live granules, without those that slabs hold for nothing: punched ones are not resident. */
+static size_t pool_full(const struct pool *pool)
+{
+	size_t hollow = load_relaxed(&pool->hollow);
+
+	return pool->live > hollow ? pool->live - hollow : 0;
+}
+
 static size_t r1_cap(const struct pool *pool)
 {
-	return size_max(R1_CAP_MIN, pool->live / R1_CAP_SHARE) * pool->scale;
+	return size_max(R1_CAP_MIN, pool_full(pool) / R1_CAP_SHARE) * pool->scale;
 }
 
 static size_t soft_cap(const struct pool *pool)
 {
-	return size_max(SOFT_CAP_MIN, pool->live / SOFT_CAP_SHARE) * pool->scale;
+	return size_max(SOFT_CAP_MIN, pool_full(pool) / SOFT_CAP_SHARE);
 }
 
 static size_t hard_cap(const struct pool *pool)
 {
 	if (pool->tended)
-		return size_max(TENDED_HARD_CAP_MIN, pool->live) * pool->scale;
-	return size_max(HARD_CAP_MIN, pool->live / HARD_CAP_SHARE) * pool->scale;
+		return size_max(TENDED_HARD_CAP_MIN, pool_full(pool)) * pool->scale;
+	return size_max(HARD_CAP_MIN, pool_full(pool) / HARD_CAP_SHARE) * pool->scale;
 }
 
 /* ---- the queue of freed granules */
@@ -330,18 +347,23 @@ static size_t purge(struct pool *pool, size_t target, uint32_t newest, unsigned 
 }
 
 /* The caps learn: where more than half of what they gave back was wanted again
- * within a second they double, after some quiet seconds they halve. */
+ * within a second, and at a rate that costs CPU time worth speaking of, they
+ * double; after some quiet seconds they halve. */
 static void caps_gave(struct pool *pool, size_t granules)
 {
+	uint32_t elapsed = pool->now - pool->given_since;
+
 	if (!granules)
 		return;
 	pool->given += granules;
 	pool->given_at = pool->now;
 	if (pool->given < REGRET_LEAST)
 		return;
-	if (pool->regret * 2 > pool->given && pool->scale < SCALE_MOST)
+	if (pool->regret * 2 > pool->given && pool->regret * TICKS(1000) > (size_t)elapsed * REGRET_RATE &&
+	    pool->scale < SCALE_MOST)
 		pool->scale *= 2;
 	pool->given = pool->regret = 0;
+	pool->given_since = pool->now;
 }
 
 static void caps_forget(struct pool *pool)

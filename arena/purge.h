@@ -47,6 +47,10 @@ size_t ash_granules_take(struct pool *pool, struct region *region, size_t g, siz
 /* Puts dirty granules into the queue again, as freed now. For repair. */
 void ash_purge_requeue(struct pool *pool, struct region *region, size_t g);
 
+/* What slabs hold for objects, in bytes: the rest of them does not count as live
+ * for the caps. Racy, now and then. */
+void ash_purge_slabs_hold(struct pool *pool, size_t bytes);
+
 /* R1, after `fresh` granules were taken. */
 void ash_purge_growth(struct pool *pool, size_t fresh);
 
