@@ -157,7 +157,7 @@ static void wake(bool safe)
 	uint32_t now = load_acquire(&state);
 
 	if (now == WANTED) {
-		if (safe && (has_backlog() || load_relaxed(&ash_pool.live) >= LIVE_LEAST))
+		if (safe && process_has_threads() && (has_backlog() || load_relaxed(&ash_pool.live) >= LIVE_LEAST))
 			begin();
 	} else if (now == ASLEEP && has_backlog() && state_change(ASLEEP, AWAKE)) {
 		store_relaxed(&ash_arena_asleep, false);

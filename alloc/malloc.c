@@ -144,4 +144,4 @@ const void *const ash_free_functions[ASH_FREE_FUNCTIONS] = {free, free_sized, fr
  * malloc; the C library would then bring its own calloc and a second malloc.
  * Who takes one of us takes all. */
 __attribute__((used)) static const void *const entry_points[] = {ash_standard_entry_points,
-									    ash_diagnostic_entry_points};
+								 ash_diagnostic_entry_points};

@@ -151,7 +151,7 @@ static void slab_walk(struct walk *w, const struct slab *slab, uintptr_t base, c
 			      .size = c->size,
 			      .slots_end = (size_t)c->slots * c->size,
 			      .touched = load_relaxed(&slab->touched),
-			      .part = c->part};
+			      .part = ash_slab_part[slab->span.cls]};
 	unsigned words = (c->slots + 63u) / 64;
 
 	for (unsigned i = 0; i < words; i++)

@@ -92,7 +92,7 @@ static SLOW void *realloc_other(void *p, size_t size)
 	return p ? p : ash_out_of_memory("realloc", size);
 }
 
-/* The rest of a move when F is full. */
+/* The rest of a move where p must be copied before it is freed. */
 static SLOW void *realloc_full(void *moved, void *p, size_t size)
 {
 	memcpy(moved, p, size);
@@ -131,8 +131,8 @@ EXPORT void *realloc(void *p, size_t size)
 		moved = tcache_swap_pop(tc, (unsigned)wanted);
 	if (unlikely(!moved))
 		return realloc_slow(p, size);
-	/* Freed before it is copied: what is in F is this thread's alone until its next call. */
-	if (unlikely(!tcache_push(tc, cls, p)))
+	/* A small one is freed before it is copied: on top of F it is this thread's alone until its next call. */
+	if (unlikely(old_size > TCACHE_KEEPS_TOP || !tcache_push(tc, cls, p)))
 		return realloc_full(moved, p, size_min(old_size, size));
 	return memcpy(moved, p, size_min(old_size, size));
 }

@@ -164,8 +164,10 @@ void ash_arena_tended(bool tended)
 
 bool ash_arena_has_backlog(void)
 {
-	size_t bytes = (load_relaxed(&ash_pool.dirty) << GRANULE_SHIFT) + load_relaxed(&ash_depot_bytes);
+	size_t bytes = load_relaxed(&ash_depot_bytes);
 
+	if (ash_purge_is_possible(&ash_pool))
+		bytes += load_relaxed(&ash_pool.dirty) << GRANULE_SHIFT;
 	return bytes >= BACKLOG_BYTES || ash_punch_waiting() >= BACKLOG_SLABS;
 }
 

@@ -42,6 +42,7 @@ void ash_bin_init(struct bin *bin, unsigned cls, unsigned arena)
 	bin->arena = (uint16_t)arena;
 	bin->magazine_objects = ash_size_class[cls].magazine;
 	bin->magazine_bytes = bin->magazine_objects * ash_size_class[cls].size;
+	bin->wanted = bin->wanted_least = ash_size_class[cls].size <= WANTED_ABOVE;
 }
 
 static inline void bin_lock(struct bin *bin)
@@ -221,7 +222,7 @@ static inline void **empty_pop(struct bin *bin)
 
 static inline bool depot_serves(const struct bin *bin)
 {
-	return bin_object_size(bin) <= WANTED_ABOVE || load_relaxed(&bin->wanted);
+	return load_relaxed(&bin->wanted) != 0;
 }
 
 /* ---- refill */
@@ -618,12 +619,13 @@ void ash_bin_reap(struct bin *bin, bool all)
 {
 	void **cut, **spare;
 
-	if (!load_relaxed(&bin->depot_count) && !load_relaxed(&bin->empty_count) && !load_relaxed(&bin->wanted))
+	if (!load_relaxed(&bin->depot_count) && !load_relaxed(&bin->empty_count) &&
+	    load_relaxed(&bin->wanted) == bin->wanted_least)
 		return;
 	lock_take(&bin->lock);
 	cut = depot_cut(bin, all ? bin->depot_count : bin->depot_low);
 	bin->depot_low = bin->depot_count;
-	if (bin->wanted)
+	if (bin->wanted > bin->wanted_least)
 		store_relaxed(&bin->wanted, bin->wanted - 1);
 	/* What the depot could be filled with again, and no more. */
 	spare = bin->empty_count > bin->depot_count + 2 ? empty_pop(bin) : NULL;

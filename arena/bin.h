@@ -25,7 +25,8 @@ struct bin {
 	uint32_t depot_low;            /* lock: the fewest since the last reap */
 	uint32_t empty_count;          /* lock: empty magazines */
 	uint32_t empty_slabs;          /* lock: slabs on a list without an object in use */
-	uint32_t wanted;               /* lock, racy readers: reaps until no one has asked for objects lately */
+	uint16_t wanted;               /* lock, racy readers: reaps until no one has asked for objects lately */
+	uint16_t wanted_least;         /* const: 1 where the depot serves anyway */
 	uint32_t slabs;                /* lock, racy readers */
 	uint32_t magazine_bytes;       /* const: objects of a full large magazine */
 	uint32_t magazine_objects;     /* const */

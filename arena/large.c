@@ -12,14 +12,15 @@ static size_t granules_of(size_t size)
 	return (size + GRANULE - 1) >> GRANULE_SHIFT;
 }
 
-/* A block of this size is moved without a second copy of it: by page tables, or in steps. */
+/* A block of this size is moved in steps, so that there are never two copies of it in memory. (By page tables it would be
+ * faster, but kernels before 6.17 unmap the target and then refuse sources of several mappings.) */
 #define MOVE_LEAST ((size_t)64 << 20)
 #define MOVE_STEP ((size_t)2 << 20)
 
 /* ---- the last freed */
 
-/* All caches together: 4 MiB, or 1/16 of live memory. */
-#define CACHED_MIN ((size_t)4 << 20)
+/* All caches together: 1 MiB, or 1/16 of live memory. */
+#define CACHED_MIN ((size_t)1 << 20)
 #define CACHED_SHARE 16
 /* Kept where someone asked for the length in the last periods of 100 ms. */
 #define WANTED_REAPS 2
@@ -146,22 +147,14 @@ static void large_zero(const struct large *large)
 	}
 }
 
-static enum pool_fit fit_of(size_t granules, size_t align, bool growing)
-{
-	if (granules < LOT_LEAST || align > 1)
-		return POOL_FIRST;
-	return growing ? POOL_GROWING : POOL_LOT;
-}
-
 static struct large *large_take(size_t granules, size_t align, bool growing)
 {
-	enum pool_fit fit = fit_of(granules, align, growing);
-	struct span *span = ash_pool_take(&ash_pool, granules, align, fit, sizeof(struct large));
+	struct span *span = ash_pool_take(&ash_pool, granules, align, growing, sizeof(struct large));
 
 	if (!span) {
 		/* Memory may sit in caches as another shape: give it up and look again. */
 		ash_arena_drain(0);
-		span = ash_pool_take(&ash_pool, granules, align, fit, sizeof(struct large));
+		span = ash_pool_take(&ash_pool, granules, align, growing, sizeof(struct large));
 	}
 	if (span)
 		add_relaxed(&ash_pool.large, granules);
@@ -217,11 +210,9 @@ static void move_contents(struct large *to, struct large *from, size_t size)
 {
 	char *target = (char *)to->span.base, *source = (char *)from->span.base;
 
-	if (size < MOVE_LEAST) {
+	if (size < MOVE_LEAST)
 		memcpy(target, source, size);
-		return;
-	}
-	if (!ash_os_move_pages(target, source, round_up(size, ash_page_size)))
+	else
 		copy_and_purge(target, source, size);
 }
 

@@ -11,11 +11,6 @@
 /* An object that moved gets 2^2 times the room. */
 #define HEADROOM 2
 
-static unsigned order_for(size_t n)
-{
-	return n < LOT_LEAST ? log2_floor(LOT_LEAST) : n == 1 ? 0 : log2_floor(n - 1) + 1;
-}
-
 /* Lots take address space by the multiple: only where that is free of charge. */
 static bool pool_has_lots(struct pool *pool)
 {
@@ -77,15 +72,11 @@ found:
 	return true;
 }
 
-bool ash_lot_take(struct pool *pool, size_t n, bool growing, struct place *place)
+bool ash_lot_take(struct pool *pool, size_t n, struct place *place)
 {
-	unsigned order = order_for(n);
+	unsigned order = (n > 1 ? log2_floor(n - 1) + 1 : 0) + HEADROOM;
 
-	if (order > LOT_ORDER_MOST || !pool_has_lots(pool))
-		return false;
-	if (growing && order + HEADROOM <= LOT_ORDER_MOST)
-		order += HEADROOM;
-	return take_order(pool, n, order, place);
+	return order <= LOT_ORDER_MOST && pool_has_lots(pool) && take_order(pool, n, order, place);
 }
 
 void ash_lot_give(struct region *region, size_t g)

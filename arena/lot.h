@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * lot — address space for large objects in powers of two, with room to grow.
+ * lot — address space for large objects that grow, in powers of two.
  *
- * A large object of LOT_LEAST granules or more lies at the start of a lot of
- * 2^order granules, in a region of the pool that has nothing else; the rest of
- * the lot is address space without memory. An object that realloc moves gets a
- * lot of four times its size, and grows in place from then on. Lots of one order
- * are taken last freed first: that one holds the youngest dirty memory.
+ * A large object of LOT_LEAST granules or more that realloc has to move gets a
+ * lot of four times its size, in a region that has nothing else: address space
+ * without memory, in which it grows in place from then on. Lots of one order are
+ * taken last freed first: that one holds the youngest dirty memory. (Lots for
+ * all large objects cost memory: 49 MiB instead of 36 for buffers of 100 KiB to
+ * 2 MiB that come and go, since lots of two orders share no dirty memory.)
  * Pool lock held, all functions.
  *
  *   lot[g / LOT_LEAST] at the first granule of a lot: its order while an object
@@ -20,9 +21,9 @@
 /* 16 GiB: larger objects go to ordinary regions. */
 #define LOT_ORDER_MOST (34 - GRANULE_SHIFT)
 
-/* A place of n granules at the start of a lot; `growing` with four times the
- * room. False: no lots here, or no address space. */
-bool ash_lot_take(struct pool *pool, size_t n, bool growing, struct place *place);
+/* A place of n >= LOT_LEAST granules at the start of a lot with four times the
+ * room. False: no lots here, too long, or no address space. */
+bool ash_lot_take(struct pool *pool, size_t n, struct place *place);
 
 /* The lot that begins at granule g is free again. */
 void ash_lot_give(struct region *region, size_t g);

@@ -160,14 +160,14 @@ static bool place_make(struct pool *pool, size_t n, size_t align, struct place *
 	return region && region_extend_for(pool, region, n, align) == EXTENDED && place_find(pool, n, align, place);
 }
 
-static bool place_take(struct pool *pool, size_t n, size_t align, enum pool_fit fit, struct place *place)
+static bool place_take(struct pool *pool, size_t n, size_t align, bool growing, struct place *place)
 {
-	if (fit != POOL_FIRST && ash_lot_take(pool, n, fit == POOL_GROWING, place))
+	if (growing && ash_lot_take(pool, n, place))
 		return true;
 	return place_find(pool, n, align, place) || place_make(pool, n, align, place);
 }
 
-struct span *ash_pool_take(struct pool *pool, size_t granules, size_t align, enum pool_fit fit, size_t descriptor_bytes)
+struct span *ash_pool_take(struct pool *pool, size_t granules, size_t align, bool growing, size_t descriptor_bytes)
 {
 	struct place place;
 	struct span *span;
@@ -178,7 +178,7 @@ struct span *ash_pool_take(struct pool *pool, size_t granules, size_t align, enu
 	span = descriptor_take(pool, descriptor_bytes);
 	if (!span)
 		goto out;
-	if (!place_take(pool, granules, align, fit, &place)) {
+	if (!place_take(pool, granules, align, growing, &place)) {
 		descriptor_give(pool, span, descriptor_bytes);
 		span = NULL;
 		goto out;

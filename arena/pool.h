@@ -92,14 +92,11 @@ HIDDEN extern struct pool ash_pool;
 
 void ash_pool_init(struct pool *pool, const struct page_source *source, uint64_t (*clock_ms)(void));
 
-/* First fit; in a lot; in a lot with room to grow. */
-enum pool_fit { POOL_FIRST, POOL_LOT, POOL_GROWING };
-
 /* A span of `granules` whose address is a multiple of `align` granules (a power
- * of two; 1 in lots); its descriptor has `descriptor_bytes`, zeros but for base
- * and granules. It is not in the span table yet. NULL: out of memory. */
-struct span *ash_pool_take(struct pool *pool, size_t granules, size_t align, enum pool_fit fit,
-			   size_t descriptor_bytes);
+ * of two); the first fit or, `growing`, with room behind it where lots are. Its
+ * descriptor has `descriptor_bytes`, zeros but for base and granules. It is not
+ * in the span table yet. NULL: out of memory. */
+struct span *ash_pool_take(struct pool *pool, size_t granules, size_t align, bool growing, size_t descriptor_bytes);
 
 /* The first `entries` granules of the span lead to it from now on (or, with
  * false, no longer do). */

@@ -108,7 +108,7 @@ size_t ash_punch_waiting(void)
 /* The runs of parts become ranges; false when there is no room for all of them. */
 static bool batch_add(struct slab *slab, uint64_t parts)
 {
-	unsigned part = ash_size_class[slab->span.cls].part, before = batch.ranges;
+	unsigned part = ash_slab_part[slab->span.cls], before = batch.ranges;
 
 	for (uint64_t rest = parts, run; rest; rest &= ~run) {
 		unsigned first = (unsigned)__builtin_ctzll(rest), n;

@@ -312,7 +312,7 @@ static size_t batch_return(struct pool *pool, bool given)
 		granules += n;
 	}
 	if (!given)
-		pool->purge_again = pool->now + REFUSAL_PAUSE;
+		store_relaxed(&pool->purge_again, pool->now + REFUSAL_PAUSE);
 	return granules;
 }
 
@@ -326,7 +326,7 @@ static size_t purge(struct pool *pool, size_t target, uint32_t newest, unsigned 
 	if (pool->purging || (pool->purge_again && tick_after(pool->purge_again, pool->now)))
 		return 0;
 	pool->purging = true;
-	pool->purge_again = 0;
+	store_relaxed(&pool->purge_again, 0);
 	while (budget && !pool->purge_again) {
 		bool given;
 
@@ -349,21 +349,26 @@ static size_t purge(struct pool *pool, size_t target, uint32_t newest, unsigned 
 /* The caps learn: where more than half of what they gave back was wanted again
  * within a second, and at a rate that costs CPU time worth speaking of, they
  * double; after some quiet seconds they halve. */
-static void caps_gave(struct pool *pool, size_t granules)
+static void caps_learn(struct pool *pool)
 {
-	uint32_t elapsed = pool->now - pool->given_since;
+	size_t elapsed = pool->now - pool->given_since;
 
-	if (!granules)
-		return;
-	pool->given += granules;
-	pool->given_at = pool->now;
-	if (pool->given < REGRET_LEAST)
-		return;
-	if (pool->regret * 2 > pool->given && pool->regret * TICKS(1000) > (size_t)elapsed * REGRET_RATE &&
+	if (pool->regret * 2 > pool->given && pool->regret * TICKS(1000) > elapsed * REGRET_RATE &&
 	    pool->scale < SCALE_MOST)
 		pool->scale *= 2;
 	pool->given = pool->regret = 0;
 	pool->given_since = pool->now;
+}
+
+/* Before this, so that the program had the time to want it again. */
+static void caps_gave(struct pool *pool, size_t granules)
+{
+	if (!granules)
+		return;
+	if (pool->given >= REGRET_LEAST)
+		caps_learn(pool);
+	pool->given += granules;
+	pool->given_at = pool->now;
 }
 
 static void caps_forget(struct pool *pool)
@@ -429,6 +434,11 @@ void ash_purge_tend(struct pool *pool)
 	if (ash_options.dirty_decay_ms >= 0)
 		rule_decay(pool, TENDED_CAP_AGE, ALL_RANGES);
 	lock_give(&pool->lock);
+}
+
+bool ash_purge_is_possible(const struct pool *pool)
+{
+	return ash_options.dirty_decay_ms >= 0 && !load_relaxed(&pool->purge_again);
 }
 
 void ash_purge_down_to(struct pool *pool, size_t granules)

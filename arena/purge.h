@@ -66,6 +66,9 @@ void ash_purge_now(struct pool *pool, struct region *region, size_t g, size_t n)
 void ash_purge_tick(struct pool *pool);
 void ash_purge_tend(struct pool *pool);
 
+/* False where decay is off, or the system has just refused to take memory back. */
+bool ash_purge_is_possible(const struct pool *pool);
+
 /* Gives all dirty memory but so many granules back. */
 void ash_purge_down_to(struct pool *pool, size_t granules);
 

@@ -32,12 +32,13 @@ struct size_class {
 	uint16_t slots;   /* objects in a slab */
 	uint8_t granules; /* of a slab */
 	uint8_t magazine; /* objects that a large magazine holds */
-	uint8_t part;     /* log2 of the bytes that one bit of a slab's `touched` stands for */
 };
 
 HIDDEN extern const uint8_t ash_fine_class[FINE_ENTRIES];
 HIDDEN extern const uint8_t ash_coarse_class[COARSE_ENTRIES];
 HIDDEN extern struct size_class ash_size_class[SIZE_CLASS_COUNT];
+/* log2 of the bytes that one bit of a slab's `touched` stands for. */
+HIDDEN extern uint8_t ash_slab_part[SIZE_CLASS_COUNT];
 
 /* Computes the slab geometry. Start-up, once. */
 void ash_size_class_init(void);

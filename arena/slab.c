@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "arena/arena.h"
 #include "arena/pagemap.h"
 #include "arena/pool.h"
 #include "base/fatal.h"
@@ -24,7 +25,7 @@ static inline uint64_t slab_parts(unsigned part, size_t begin, size_t end)
 
 static void slab_touch(struct slab *slab, size_t begin, size_t end)
 {
-	slab->touched |= slab_parts(ash_size_class[slab->span.cls].part, begin, end);
+	slab->touched |= slab_parts(ash_slab_part[slab->span.cls], begin, end);
 }
 
 static void slab_free_all(struct slab *slab)
@@ -57,8 +58,7 @@ static COLD void slab_fill(struct slab *slab)
 struct slab *ash_slab_new(unsigned cls, unsigned arena)
 {
 	const struct size_class *c = &ash_size_class[cls];
-	struct slab *slab =
-		(struct slab *)ash_pool_take(&ash_pool, c->granules, 1, POOL_FIRST, slab_descriptor_bytes(cls));
+	struct slab *slab = (struct slab *)ash_pool_take(&ash_pool, c->granules, 1, false, slab_descriptor_bytes(cls));
 
 	if (!slab)
 		return NULL;
@@ -81,7 +81,7 @@ struct slab *ash_slab_new(unsigned cls, unsigned arena)
 /* One bit a granule: was anything in it handed out? */
 static uint64_t slab_used_granules(const struct slab *slab)
 {
-	unsigned parts = 1u << (GRANULE_SHIFT - ash_size_class[slab->span.cls].part);
+	unsigned parts = 1u << (GRANULE_SHIFT - ash_slab_part[slab->span.cls]);
 	uint64_t mask = parts >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << parts) - 1, used = 0;
 
 	for (unsigned g = 0; g < slab->span.granules; g++) {
@@ -99,6 +99,7 @@ void ash_slab_delete(struct slab *slab)
 	ash_pagemap_set(slab->span.base, slab->span.granules, 0);
 	ash_pool_publish(&slab->span, slab->span.granules, false);
 	ash_pool_give(&ash_pool, &slab->span, used, slab_descriptor_bytes(slab->span.cls));
+	arena_event(false);
 }
 
 /* The free slots of one word, lowest first, into end[-1] ...; returns how many. */
@@ -154,7 +155,7 @@ uint64_t ash_slab_used_parts(const struct slab *slab)
 		for (; used; used &= used - 1) {
 			size_t begin = (word * 64 + (size_t)__builtin_ctzll(used)) * c->size;
 
-			parts |= slab_parts(c->part, begin, begin + c->size);
+			parts |= slab_parts(ash_slab_part[slab->span.cls], begin, begin + c->size);
 		}
 	}
 	return parts;

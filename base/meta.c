@@ -52,7 +52,7 @@ static bool meta_reserve(struct meta *meta, size_t size)
 		return false;
 	ash_os_no_huge((void *)base, want);
 	last = base + want - ash_page_size;
-	first = size_min(round_up(base + ash_page_size, META_COMMIT), last);
+	first = size_min(round_up(base + 2 * ash_page_size, META_COMMIT), last);
 	if ((limit != SIZE_MAX && area_begin(meta, base, last, base + want)) ||
 	    area_begin(meta, base, first, base + want))
 		return true;

@@ -109,20 +109,6 @@ void ash_os_unmap(void *p, size_t size)
 	errno = saved;
 }
 
-/* The move is by page tables: 16 times as fast as a copy into fresh memory. */
-bool ash_os_move_pages(void *to, void *from, size_t size)
-{
-#ifdef MREMAP_DONTUNMAP
-	int saved = errno;
-	bool ok = mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) == to;
-
-	errno = saved;
-	return ok;
-#else
-	return false;
-#endif
-}
-
 void ash_os_no_huge(void *p, size_t size)
 {
 	int saved = errno;

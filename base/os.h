@@ -31,11 +31,6 @@ void ash_os_unmap(void *p, size_t size);
 /* No huge pages here: a touched byte costs an OS page, not 2 MiB. */
 void ash_os_no_huge(void *p, size_t size);
 
-/* Moves the memory behind [from, from + size) to `to`; `from` stays mapped and
- * reads as zeros. False when refused (before Linux 5.7, locked memory): nothing
- * has changed. */
-bool ash_os_move_pages(void *to, void *from, size_t size);
-
 struct range {
 	void *base;
 	size_t size;

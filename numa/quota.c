@@ -19,7 +19,7 @@
 #define LINE_BYTES 2048
 #define GROUP_BYTES 1024
 #define POINT_BYTES 1024 /* of a mount point behind the test's root */
-#define NAME_BYTES 32 /* "/cpu.cfs_period_us" */
+#define NAME_BYTES 32    /* "/cpu.cfs_period_us" */
 
 /* ---- lines of a file */
 
@@ -121,8 +121,8 @@ static void field_decode(char *p)
 	char *out = p;
 
 	for (; *p && *p != ' '; p++) {
-		bool octal = p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] >= '0' && p[2] <= '7' &&
-			     p[3] >= '0' && p[3] <= '7';
+		bool octal = p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] >= '0' && p[2] <= '7' && p[3] >= '0' &&
+			     p[3] <= '7';
 
 		*out++ = octal ? (char)((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0')) : *p;
 		p += octal ? 3 : 0;

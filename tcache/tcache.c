@@ -160,12 +160,12 @@ static bool class_heat(struct tcache *tc, unsigned cls)
 /* ---- refill */
 
 /* A slow path begins to work with tc: from now on no one borrows it. True when someone had: then it is back, with fewer
- * objects. The order (busy, then a look) meets the borrower's (home, barrier, then a look at busy). */
+ * objects. The order (events odd, then a look at borrowed) meets the borrower's (borrowed, barrier, a look at events). */
 static inline bool tcache_enter(struct tcache *tc)
 {
-	store_relaxed(&tc->busy, true);
+	tc->events++; /* one instruction, unlike a relaxed store of the sum */
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	if (likely(load_relaxed(&ash_tcache) == tc))
+	if (likely(!load_relaxed(&tc->borrowed)))
 		return false;
 	ash_threads_return(tc);
 	return true;
@@ -173,16 +173,15 @@ static inline bool tcache_enter(struct tcache *tc)
 
 static inline void tcache_leave(struct tcache *tc)
 {
-	store_release(&tc->busy, false);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	tc->events++;
 }
 
 static SLOW void periodic(struct tcache *tc);
 
-static inline void tcache_event(struct tcache *tc, bool safe)
+static inline bool tcache_is_due(const struct tcache *tc)
 {
-	arena_event(safe);
-	if (unlikely(++tc->events % EVENTS_PER_LOOK == 0))
-		periodic(tc);
+	return tc->events / 2 % EVENTS_PER_LOOK == 0;
 }
 
 static unsigned want_more(struct tcache *tc, unsigned cls, unsigned capacity)
@@ -193,6 +192,7 @@ static unsigned want_more(struct tcache *tc, unsigned cls, unsigned capacity)
 	return tc->want[cls];
 }
 
+/* The refills end what tcache_enter began. */
 static void *refill_large(struct tcache *tc, unsigned cls)
 {
 	struct bin *bin = &arena_current()->bin[cls];
@@ -200,17 +200,21 @@ static void *refill_large(struct tcache *tc, unsigned cls)
 
 	if (unlikely(is_none(empty)))
 		empty = ash_magazine_new(cls);
-	if (unlikely(!empty))
+	if (unlikely(!empty)) {
+		tcache_leave(tc);
 		return NULL;
+	}
 	tc->a[cls] = NONE;
 	head = ash_bin_exchange(bin, empty);
 	if (!head)
 		head = ash_bin_fill(bin, empty, want_more(tc, cls, ash_size_class[cls].magazine));
 	if (unlikely(!head)) {
 		tc->a[cls] = empty;
+		tcache_leave(tc);
 		return NULL;
 	}
 	tc->a[cls] = head - 1;
+	tcache_leave(tc);
 	return *head;
 }
 
@@ -238,37 +242,59 @@ static void *refill_small(struct tcache *tc, unsigned cls)
 
 static SLOW void *refill_young(struct tcache *tc, unsigned cls)
 {
+	void *p;
+
 	if (class_heat(tc, cls)) {
-		void *p = tcache_swap_pop(tc, cls);
-
-		return p ? p : refill_large(tc, cls);
-	}
-	return refill_small(tc, cls);
-}
-
-void *ash_tcache_refill(struct tcache *tc, unsigned cls)
-{
-	void *p = NULL;
-
-	if (unlikely(tcache_enter(tc))) {
-		p = tcache_pop(tc, cls);
+		p = tcache_swap_pop(tc, cls);
 		if (!p)
-			p = tcache_swap_pop(tc, cls);
+			return refill_large(tc, cls);
+	} else {
+		p = refill_small(tc, cls);
 	}
-	tcache_event(tc, true);
-	if (likely(!p))
-		p = likely(tc->large[cls]) ? refill_large(tc, cls) : refill_young(tc, cls);
 	tcache_leave(tc);
 	return p;
 }
 
+/* After others have worked with the cache: it may have what was asked for. */
+static SLOW void *refill_again(struct tcache *tc, unsigned cls)
+{
+	void *p = tcache_pop(tc, cls);
+
+	if (!p)
+		p = tcache_swap_pop(tc, cls);
+	if (!p)
+		return tc->large[cls] ? refill_large(tc, cls) : refill_young(tc, cls);
+	tcache_leave(tc);
+	return p;
+}
+
+static SLOW void *refill_and_tick(struct tcache *tc, unsigned cls)
+{
+	periodic(tc);
+	tcache_leave(tc);
+	/* May make a thread, for which the C library allocates. */
+	arena_event(true);
+	tcache_enter(tc);
+	return refill_again(tc, cls);
+}
+
+void *ash_tcache_refill(struct tcache *tc, unsigned cls)
+{
+	if (unlikely(tcache_enter(tc)))
+		return refill_again(tc, cls);
+	if (unlikely(tcache_is_due(tc)))
+		return refill_and_tick(tc, cls);
+	return likely(tc->large[cls]) ? refill_large(tc, cls) : refill_young(tc, cls);
+}
+
 /* ---- overflow */
 
-/* p is the first object on an empty F. */
-static void push_first(struct tcache *tc, unsigned cls, void **f, void *p)
+/* p is the first object on an empty F. Ends what tcache_enter began, as all overflows do. */
+static inline void push_first(struct tcache *tc, unsigned cls, void **f, void *p)
 {
 	f[1] = p;
 	tc->f[cls] = f + 1;
+	tcache_leave(tc);
 }
 
 static SLOW void give_up_large(struct tcache *tc, unsigned cls, void **full, void *p)
@@ -308,10 +334,12 @@ static void overflow_none(struct tcache *tc, unsigned cls, void *p)
 {
 	void **f = tc->large[cls] ? ash_magazine_new(cls) : ash_magazine_new_small(cls);
 
-	if (f)
+	if (f) {
 		push_first(tc, cls, f, p);
-	else
-		ash_bin_flush("free", &p, 1);
+		return;
+	}
+	ash_bin_flush("free", &p, 1);
+	tcache_leave(tc);
 }
 
 static SLOW void overflow_young(struct tcache *tc, unsigned cls, void *p)
@@ -332,19 +360,33 @@ static SLOW void overflow_young(struct tcache *tc, unsigned cls, void *p)
 	}
 }
 
+/* No thread is made in free: glibc calls it with its list of stacks locked. */
+static SLOW void overflow_and_tick(struct tcache *tc, unsigned cls, void *p)
+{
+	periodic(tc);
+	arena_event(false);
+	overflow_young(tc, cls, p);
+}
+
+/* The cache was borrowed and is back: F may have room. */
+static SLOW void overflow_again(struct tcache *tc, unsigned cls, void *p)
+{
+	if (tcache_push(tc, cls, p) || tcache_swap_push(tc, cls, p))
+		tcache_leave(tc);
+	else
+		overflow_and_tick(tc, cls, p);
+}
+
 void ash_tcache_overflow(struct tcache *tc, unsigned cls, void *p)
 {
-	bool borrowed = unlikely(tcache_enter(tc));
-
-	/* No thread is made in free: glibc calls it with its list of stacks locked. */
-	tcache_event(tc, false);
-	if (borrowed && tcache_push(tc, cls, p))
-		;
+	if (unlikely(tcache_enter(tc)))
+		overflow_again(tc, cls, p);
+	else if (unlikely(tcache_is_due(tc)))
+		overflow_and_tick(tc, cls, p);
 	else if (likely(tc->large[cls] && !is_none(tc->f[cls]) && !is_none(tc->a[cls])))
 		overflow_large(tc, cls, p);
 	else
 		overflow_young(tc, cls, p);
-	tcache_leave(tc);
 }
 
 /* ---- periodic work */
@@ -419,8 +461,11 @@ void ash_tcache_hollow(struct tcache *tc)
 	for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++) {
 		void **a = load_relaxed(&tc->a[cls]), **f = load_relaxed(&tc->f[cls]);
 
+		/* It is exchanging them: both heads in one magazine, the other in its hands. */
+		if (magazine_base(a, tc->large[cls]) == magazine_base(f, tc->large[cls]))
+			continue;
 		head_hollow(a, tc->large[cls], true);
-		head_hollow(f, tc->large[cls], *a == NULL);
+		head_hollow(f, tc->large[cls], *a == NULL || ash_size_class[cls].size <= TCACHE_KEEPS_TOP);
 	}
 }
 

@@ -25,26 +25,29 @@
 #include "arena/magazine.h"
 #include "base/atomic.h"
 
+/* A borrower leaves the top of F where objects are no larger: realloc still reads
+ * what it has just pushed there. */
+#define TCACHE_KEEPS_TOP 4096
+
 struct tcache {
 	void **a[SIZE_CLASS_COUNT];      /* owner: pop side, heads */
 	void **f[SIZE_CLASS_COUNT];      /* owner: push side, heads; by page-map byte */
 	uint8_t fine[FINE_ENTRIES];      /* const: as ash_fine_class, one load nearer */
 	uint8_t coarse[COARSE_ENTRIES];  /* const: as ash_coarse_class */
 	uint8_t state;                   /* lock of the list of tcaches: enum tcache_state */
-	bool borrowed;                   /* lock of the list: see tcache/threads.h */
-	bool busy;                       /* owner, read by borrowers: a slow path works with it */
+	bool borrowed;                   /* lock of the list, read by the owner: see tcache/threads.h */
 	uint8_t large[SIZE_CLASS_COUNT]; /* owner: the pair are large magazines */
 	uint8_t want[SIZE_CLASS_COUNT];  /* owner: objects of the last refill from slabs; doubles */
 	uint8_t hot[SIZE_CLASS_COUNT];   /* owner: slow events while the pair is small */
 	uint16_t seen[SIZE_CLASS_COUNT]; /* owner: where the heads stood at the last trim */
-	uint32_t events;                 /* owner: slow events */
-	uint32_t gives;                  /* owner: magazines given to a depot */
-	size_t large_bytes;              /* owner: what its large magazines may hold */
-	uint64_t trimmed_at;             /* owner: ms */
-	struct tcache **home;            /* lock of the list: its thread's ash_tcache */
-	uint64_t resting;                /* borrowers: where the heads stood at their last look */
-	struct tcache *next;             /* const: list of all tcaches */
-	struct tcache *link;             /* lock of the list: orphans, idle, borrowed */
+	uint32_t events;      /* owner, read by borrowers: twice the slow events; odd: a slow path works with it */
+	uint32_t gives;       /* owner: magazines given to a depot */
+	size_t large_bytes;   /* owner: what its large magazines may hold */
+	uint64_t trimmed_at;  /* owner: ms */
+	struct tcache **home; /* lock of the list: its thread's ash_tcache */
+	uint64_t resting;     /* borrowers: where the heads stood at their last look */
+	struct tcache *next;  /* const: list of all tcaches */
+	struct tcache *link;  /* lock of the list: orphans, idle, borrowed */
 };
 
 enum tcache_state { TCACHE_IDLE, TCACHE_OWNED, TCACHE_ORPHAN };

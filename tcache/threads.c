@@ -195,7 +195,7 @@ static struct tcache *borrow(bool all, bool *restless)
 		if (!holds || !(all || rests))
 			continue;
 		store_relaxed(tc->home, &ash_tcache_none);
-		tc->borrowed = true;
+		store_relaxed(&tc->borrowed, true);
 		tc->link = borrowed;
 		borrowed = tc;
 	}
@@ -212,7 +212,7 @@ bool ash_threads_trim(bool all)
 	/* Whoever begins a call after this finds no cache; who was in a call has one head in hand at most, or is busy. */
 	known = tc && ash_os_barrier_all_threads();
 	for (; tc; tc = tc->link) {
-		if (known && !load_acquire(&tc->busy)) {
+		if (known && load_acquire(&tc->events) % 2 == 0) {
 			ash_tcache_hollow(tc);
 		} else if (!known) {
 			tc->borrowed = false;
@@ -250,7 +250,7 @@ static void inherit_from_others(void)
 		}
 		ash_tcache_separate(tc);
 		tc->state = TCACHE_ORPHAN;
-		tc->busy = false;
+		tc->events &= ~1u;
 		tc->link = threads.orphans;
 		threads.orphans = tc;
 	}

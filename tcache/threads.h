@@ -7,7 +7,7 @@
  * *borrowed*: its thread's pointer is turned to the empty cache, a barrier of
  * all threads follows, and then all objects but the top ones go back to their
  * slabs. A thread that was in the middle of a call uses one top object at most
- * (or is `busy`, and is left alone); its next call finds no cache, takes the
+ * (or is in a slow path, and is left alone); its next call finds no cache, takes the
  * slow path and brings its own home again.
  *
  * Takes threads' lock (rank THREADS) and, flushing, those of bins and pool.

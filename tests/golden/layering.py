@@ -46,6 +46,7 @@ SYSTEM_CALLS = """
 # (file, call): why that file may make it itself. base/os.c is the boundary to the kernel and may make any.
 BOUNDARY = {"base/os.c"}
 ALLOWED_CALLS = {
+    ("alloc/diagnostics.c", "fwrite"): "malloc_info writes to a stream of the program's",
     ("numa/cpu.c", "sched_getcpu"): "numa/ is the room that knows CPUs; glibc answers from rseq or the vDSO, seldom from the kernel",
     ("numa/cpu.c", "sched_getaffinity"): "numa/ is the room that knows CPUs; read once at start-up",
 }

@@ -14,7 +14,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 flags=(-std=gnu17 -O1 -g -fsanitize=thread -fno-builtin -fno-strict-aliasing)
-names='malloc|free|calloc|realloc|reallocarray|posix_memalign|aligned_alloc|memalign|valloc|pvalloc|malloc_usable_size|free_sized|free_aligned_sized|malloc_stats|_Z(nw|na|dl|da).*'
+names='malloc|malloc_info|malloc_trim|mallinfo2?|mallopt|free|calloc|realloc|reallocarray|posix_memalign|aligned_alloc|memalign|valloc|pvalloc|malloc_usable_size|free_sized|free_aligned_sized|malloc_stats|_Z(nw|na|dl|da).*'
 
 build() {
 	local source object plain

@@ -64,7 +64,7 @@ static void touched_parts_are_those_of_handed_out_objects(void **state)
 	slab = ash_slab_new(cls, 0);
 	assert_int_equal(slab->touched, 0);
 	ash_slab_take(slab, objects + 2, 2);
-	assert_int_equal(slab->touched, ((uint64_t)1 << (((2 * 4096 - 1) >> ash_size_class[slab->span.cls].part) + 1)) - 1);
+	assert_int_equal(slab->touched, ((uint64_t)1 << (((2 * 4096 - 1) >> ash_slab_part[slab->span.cls]) + 1)) - 1);
 	free_all(slab);
 	ash_slab_delete(slab);
 }
