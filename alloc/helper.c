@@ -21,11 +21,11 @@
 #include "tcache/threads.h"
 
 #define NAP_MS 50
-/* Naps without a backlog before it sleeps: at once, and when threads that hold caches were at work just before. */
-#define QUIET_NAPS 5
-#define RESTLESS_NAPS 60
-/* Naps between looks at the caches of others. */
+/* Naps between looks at the caches of others: what has not moved from one to the next goes back. */
 #define TRIM_NAPS 10
+/* Naps without a backlog before it sleeps: two looks, and longer where threads that hold caches were at work in between. */
+#define QUIET_NAPS (2 * TRIM_NAPS + 1)
+#define RESTLESS_NAPS 60
 #define SLEEP_MS 60000
 /* A heap worth having a helper for: what is in use today may be free tomorrow. */
 #define LIVE_LEAST MIB_GRANULES
@@ -102,6 +102,7 @@ static void *helper(void *unused)
 		}
 		if (++quiet < QUIET_NAPS)
 			continue;
+		ash_magazine_trim();
 		if (!sleep_deeply())
 			return NULL;
 		quiet = naps = 0;

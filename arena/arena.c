@@ -227,6 +227,7 @@ void ash_arena_drain(size_t keep)
 	ash_punch((uint32_t)(ash_os_now_ms() / TICK_MS), ~0u);
 	lock_give(&reaping);
 	ash_purge_down_to(&ash_pool, keep >> GRANULE_SHIFT);
+	ash_magazine_trim();
 }
 
 /* ---- fork */

@@ -615,6 +615,21 @@ static void **depot_cut(struct bin *bin, unsigned n)
 	return cut;
 }
 
+/* Half of the empty magazines that the depot could not be filled with again, linked through slot 1; lock held. */
+static void **empty_cut(struct bin *bin, bool all)
+{
+	unsigned kept = all ? 0 : bin->depot_count + 2, n;
+	void **cut = NULL;
+
+	for (n = bin->empty_count > kept ? (bin->empty_count - kept + 1) / (all ? 1 : 2) : 0; n && bin->empty; n--) {
+		void **magazine = empty_pop(bin);
+
+		magazine[1] = cut;
+		cut = magazine;
+	}
+	return cut;
+}
+
 void ash_bin_reap(struct bin *bin, bool all)
 {
 	void **cut, **spare;
@@ -627,11 +642,12 @@ void ash_bin_reap(struct bin *bin, bool all)
 	bin->depot_low = bin->depot_count;
 	if (bin->wanted > bin->wanted_least)
 		store_relaxed(&bin->wanted, bin->wanted - 1);
-	/* What the depot could be filled with again, and no more. */
-	spare = bin->empty_count > bin->depot_count + 2 ? empty_pop(bin) : NULL;
+	spare = empty_cut(bin, all);
 	lock_give(&bin->lock);
-	if (spare)
+	for (void **next; spare; spare = next) {
+		next = spare[1];
 		ash_magazine_delete(spare, true);
+	}
 	while (cut) {
 		void **next = cut[MAGAZINE_LINK];
 

@@ -13,7 +13,8 @@
  * depot. A small magazine is its first 8 slots, without the last two.
  *
  * Magazines lie in ashlar's own memory at multiples of their size, so that the
- * head leads to the base. They are never given back, only recycled.
+ * head leads to the base. They are recycled; whole pages of free ones may be
+ * given back by and by.
  */
 #ifndef ASH_ARENA_MAGAZINE_H
 #define ASH_ARENA_MAGAZINE_H
@@ -52,6 +53,10 @@ void **ash_magazine_new_small(unsigned cls);
 
 /* Back for others to use. Its END may stand anywhere. */
 void ash_magazine_delete(void **magazine, bool large);
+
+/* Gives pages of which no magazine is in use back to the system. No lock of rank
+ * TRIM or above held. */
+void ash_magazine_trim(void);
 
 /* fork: the store stays locked meanwhile. Repair: see base/meta.h. */
 void ash_magazine_fork_prepare(void);

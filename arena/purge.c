@@ -351,8 +351,10 @@ static size_t purge(struct pool *pool, size_t target, uint32_t newest, unsigned 
  * double; after some quiet seconds they halve. */
 static void caps_learn(struct pool *pool)
 {
-	size_t elapsed = pool->now - pool->given_since;
+	size_t elapsed;
 
+	ash_purge_look(pool);
+	elapsed = pool->now - pool->given_since;
 	if (pool->regret * 2 > pool->given && pool->regret * TICKS(1000) > elapsed * REGRET_RATE &&
 	    pool->scale < SCALE_MOST)
 		pool->scale *= 2;

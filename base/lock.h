@@ -24,6 +24,7 @@ enum lock_rank {
 	LOCK_THREADS, /* the list of thread caches */
 	LOCK_ARENAS,  /* arenas coming into being */
 	LOCK_REAP,    /* one reaper at a time */
+	LOCK_TRIM,    /* one who gives pages of magazines back at a time */
 	LOCK_BIN,     /* a bin: its slabs and depot */
 	LOCK_PUNCH,   /* the queue of slabs with holes */
 	LOCK_LARGE,   /* an arena's freed large objects */

@@ -320,6 +320,77 @@ void ash_os_close(int fd)
 	errno = saved;
 }
 
+uint32_t ash_os_thread_id(void)
+{
+	return (uint32_t)syscall(SYS_gettid);
+}
+
+/* The beginning of /proc/self/task/ID/NAME, terminated; false when it cannot be read. */
+static bool read_of_thread(uint32_t id, const char *name, char *buf, size_t size)
+{
+	char path[64] = "/proc/self/task/", digits[10];
+	size_t at = strlen(path), n = 0;
+	int fd;
+
+	for (; id; id /= 10)
+		digits[n++] = (char)('0' + id % 10);
+	while (n)
+		path[at++] = digits[--n];
+	path[at++] = '/';
+	memcpy(path + at, name, strlen(name) + 1);
+	fd = ash_os_open(path);
+	if (fd < 0)
+		return false;
+	n = ash_os_read(fd, buf, size - 1);
+	ash_os_close(fd);
+	buf[n] = '\0';
+	return n != 0;
+}
+
+/* The hexadecimal number behind `name` in a status file; false when it is not there. */
+static bool status_mask(const char *text, const char *name, uint64_t *mask)
+{
+	const char *p = strstr(text, name);
+
+	if (!p)
+		return false;
+	*mask = 0;
+	for (p += strlen(name); *p == '\t' || *p == ' '; p++)
+		;
+	for (; (*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'f'); p++)
+		*mask = *mask * 16 + (uint64_t)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
+	return *p == '\n';
+}
+
+/* While a handler runs, its signal is blocked: unless it was installed otherwise. */
+static bool handlers_block(uint64_t caught)
+{
+	for (int signal = 1; caught; signal++, caught >>= 1) {
+		struct sigaction action;
+
+		if (caught & 1 && sigaction(signal, NULL, &action) == 0 && action.sa_flags & SA_NODEFER)
+			return false;
+	}
+	return true;
+}
+
+bool ash_os_thread_waits(uint32_t id)
+{
+	char text[4096];
+	uint64_t blocked, caught;
+	int saved = errno;
+	bool waits = false;
+
+	/* "running", "-1 ..." (a page fault) or the number of the call. This file first: who waits in an ordinary
+	 * call now is in no handler that began before. */
+	if (read_of_thread(id, "syscall", text, sizeof(text)) && *text >= '0' && *text <= '9' &&
+	    read_of_thread(id, "status", text, sizeof(text)) && status_mask(text, "\nSigBlk:", &blocked) &&
+	    status_mask(text, "\nSigCgt:", &caught))
+		waits = !(blocked & caught) && handlers_block(caught);
+	errno = saved;
+	return waits;
+}
+
 bool ash_os_overcommit_strict(void)
 {
 	char mode = '0';

@@ -94,6 +94,13 @@ bool ash_os_futex_wait_for(uint32_t *word, uint32_t value, unsigned ms);
  * returns. False where the kernel cannot (before 4.14, some sandboxes). */
 bool ash_os_barrier_all_threads(void);
 
+/* The calling thread's number. */
+uint32_t ash_os_thread_id(void);
+/* True when that thread waits in a system call that it made in the ordinary
+ * course of its program, not in a signal handler. False also where nobody can
+ * say (no /proc; handlers that do not block their signal). */
+bool ash_os_thread_waits(uint32_t id);
+
 /* The calling thread's name, as ps and debuggers show it: at most 15 bytes. */
 void ash_os_name_thread(const char *name);
 

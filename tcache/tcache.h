@@ -45,6 +45,7 @@ struct tcache {
 	size_t large_bytes;   /* owner: what its large magazines may hold */
 	uint64_t trimmed_at;  /* owner: ms */
 	struct tcache **home; /* lock of the list: its thread's ash_tcache */
+	uint32_t thread;      /* lock of the list: its thread's number */
 	uint64_t resting;     /* borrowers: where the heads stood at their last look */
 	struct tcache *next;  /* const: list of all tcaches */
 	struct tcache *link;  /* lock of the list: orphans, idle, borrowed */

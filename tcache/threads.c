@@ -11,6 +11,8 @@
 
 /* Rounds of destructors in which others may still want the cache (glibc runs 4 in all). */
 #define EXIT_ROUNDS 3
+/* Some 20 us each under the lock. */
+#define BORROWED_MOST 16
 
 __thread struct tcache *ash_tcache = &ash_tcache_none;
 static __thread struct tcache *own;        /* owner: the thread's cache, also while it is borrowed */
@@ -103,6 +105,7 @@ static void come_home(struct tcache *tc)
 		tc->borrowed = false;
 	}
 	tc->home = &ash_tcache;
+	tc->thread = ash_os_thread_id();
 	store_relaxed(&ash_tcache, tc);
 }
 
@@ -177,12 +180,12 @@ void ash_threads_flush_orphans(void)
 
 /* ---- borrowing from others */
 
-/* Lock held: takes the caches out of the hands of their threads; returns them, linked. */
-static struct tcache *borrow(bool all, bool *restless)
+/* Lock held: takes caches out of the hands of their threads, from *next on, at most so many; returns them, linked. */
+static struct tcache *borrow(struct tcache **next, unsigned most, bool all, bool *restless)
 {
-	struct tcache *borrowed = NULL;
+	struct tcache *borrowed = NULL, *tc;
 
-	for (struct tcache *tc = threads.all; tc; tc = tc->next) {
+	for (tc = *next; tc && most; tc = tc->next) {
 		uint64_t position;
 		bool holds, rests;
 
@@ -198,28 +201,52 @@ static struct tcache *borrow(bool all, bool *restless)
 		store_relaxed(&tc->borrowed, true);
 		tc->link = borrowed;
 		borrowed = tc;
+		most--;
 	}
+	*next = tc;
 	return borrowed;
+}
+
+/* Lock held. Whoever began a call after the barrier found no cache; whoever was in a call then has one head in hand, or is
+ * in a slow path; whoever waits for the system now is in no call at all. */
+static void empty(struct tcache *tc)
+{
+	if (load_acquire(&tc->events) % 2)
+		return;
+	if (ash_os_thread_waits(tc->thread))
+		ash_tcache_flush(tc);
+	else
+		ash_tcache_hollow(tc);
+}
+
+static void give_back_unused(struct tcache *tc)
+{
+	store_relaxed(&tc->borrowed, false);
+	store_relaxed(tc->home, tc);
 }
 
 bool ash_threads_trim(bool all)
 {
-	bool restless = false, known;
-	struct tcache *tc;
+	struct tcache *next = load_acquire(&threads.all);
+	bool restless = false;
 
-	lock_take(&threads.lock);
-	tc = borrow(all, &restless);
-	/* Whoever begins a call after this finds no cache; who was in a call has one head in hand at most, or is busy. */
-	known = tc && ash_os_barrier_all_threads();
-	for (; tc; tc = tc->link) {
-		if (known && load_acquire(&tc->events) % 2 == 0) {
-			ash_tcache_hollow(tc);
-		} else if (!known) {
-			tc->borrowed = false;
-			store_relaxed(tc->home, tc);
+	/* A few at a time: a new thread waits for the lock meanwhile. */
+	while (next) {
+		struct tcache *tc, *link;
+		bool known;
+
+		lock_take(&threads.lock);
+		tc = borrow(&next, BORROWED_MOST, all, &restless);
+		known = tc && ash_os_barrier_all_threads();
+		for (; tc; tc = link) {
+			link = tc->link;
+			if (known)
+				empty(tc);
+			else
+				give_back_unused(tc);
 		}
+		lock_give(&threads.lock);
 	}
-	lock_give(&threads.lock);
 	return restless;
 }
 
@@ -245,6 +272,7 @@ static void inherit_from_others(void)
 		if (tc->state != TCACHE_OWNED)
 			continue;
 		if (tc == own) {
+			tc->thread = ash_os_thread_id();
 			threads.owned++;
 			continue;
 		}

@@ -4,11 +4,12 @@
  *
  * The cache of a thread that ended waits, with its contents, for the next new
  * thread, or for someone who flushes it. The cache of a thread that rests is
- * *borrowed*: its thread's pointer is turned to the empty cache, a barrier of
- * all threads follows, and then all objects but the top ones go back to their
- * slabs. A thread that was in the middle of a call uses one top object at most
- * (or is in a slow path, and is left alone); its next call finds no cache, takes the
- * slow path and brings its own home again.
+ * *borrowed*: its thread's pointer is turned to the empty cache, and a barrier
+ * of all threads follows. A thread that waits in a system call then is in no
+ * call of ours: all its objects go back to their slabs. One that does not may be
+ * in the middle of a call, which uses one top object at most: all others go back.
+ * (In a slow path, which is marked, it is left alone.) Its next call finds no
+ * cache, takes the slow path and brings its own home again.
  *
  * Takes threads' lock (rank THREADS) and, flushing, those of bins and pool.
  */

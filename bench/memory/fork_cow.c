@@ -33,10 +33,32 @@ static void free_a_tenth(void)
 	figures_print();
 }
 
+/* Table pages are to be mapped in the child before anything is measured: until then they count as private to the parent. */
+static void map_tables(void)
+{
+	volatile char sum = 0;
+
+	for (size_t i = 0; i < objects; i++)
+		sum += ((volatile char *)&object[i])[0] + ((volatile char *)&order[i])[0];
+}
+
+static void in_child(int ready, int go, bool parent)
+{
+	char byte = 0;
+
+	map_tables();
+	if (!parent)
+		free_a_tenth();
+	if (write(ready, &byte, 1) != 1)
+		die("the parent is gone");
+	/* Pages are to stay shared while the parent frees: it closes its end when it has done. */
+	_exit(read(go, &byte, 1) == 0 ? 0 : 1);
+}
+
 int main(int argc, char **argv)
 {
 	struct random r = {1};
-	int alive[2], status = 0;
+	int ready[2], go[2], status = 0;
 	bool parent;
 	char byte;
 	pid_t child;
@@ -49,22 +71,18 @@ int main(int argc, char **argv)
 	order = table(objects * sizeof *order);
 	shuffle(&r, order, (uint32_t)objects);
 	fill();
-	if (pipe(alive) != 0 || (child = fork()) < 0)
+	if (pipe(ready) != 0 || pipe(go) != 0 || (child = fork()) < 0)
 		die("no pipe or no child");
 	if (child == 0) {
-		/* Table pages are to be mapped in the child too: their faults are not the allocator's. */
-		for (size_t i = 0; i < objects; i++)
-			byte = ((volatile char *)&object[i])[0] + ((volatile char *)&order[i])[0];
-		close(alive[1]);
-		if (parent)
-			_exit(read(alive[0], &byte, 1) != 0);
-		free_a_tenth();
-		_exit(0);
+		close(go[1]);
+		in_child(ready[1], go[0], parent);
 	}
-	close(alive[0]);
+	close(ready[1]);
+	if (read(ready[0], &byte, 1) != 1)
+		die("the child failed");
 	if (parent)
 		free_a_tenth();
-	close(alive[1]);
+	close(go[1]);
 	if (waitpid(child, &status, 0) != child || status != 0)
 		die("the child failed");
 	return 0;

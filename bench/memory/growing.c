@@ -173,7 +173,7 @@ static void wait_2_s(void)
 
 static void setup(void)
 {
-	chunks = 99200 * scale / 100;
+	chunks = 99200 * scale / 100 / STEPS * STEPS;
 	chunk = table(chunks * sizeof *chunk);
 	entry = table(chunks * sizeof *entry);
 	order = table(chunks * sizeof *order);

@@ -28,6 +28,7 @@ enum {
 	OPERATIONS = 80,
 	THREADS = 3,
 	STACK = 256 * 1024,
+	DOUBLINGS = 5,
 	UNTOUCHED = 4242, /* an errno that no call gives */
 	WATCHDOG = 60,
 	HUGE_SIZE = 70 << 20,
@@ -35,7 +36,7 @@ enum {
 	PIECES = 24,
 	PIECE = 1 << 20,
 	PAUSE_MS = 11000, /* longer than the library waits after a refusal */
-	CONTENTIONS = 300000,
+	CONTENTIONS = 50000,
 	NAP_US = 100,
 	SLOW_FORKS = 4, /* while other threads are in the system */
 	LOOKS = 300,    /* at what is still kept for reuse */
@@ -238,7 +239,7 @@ static struct ashlar_stats statistics(void)
 /* Threads meet at one lock until that brings another arena into being. */
 static void contend(void)
 {
-	for (unsigned i = 0; i < CONTENTIONS && (i % 1000 || statistics().narenas < 2); i++) {
+	for (unsigned i = 0; i < CONTENTIONS && (i % 200 || statistics().narenas < 2); i++) {
 		errno = UNTOUCHED;
 		release(judged("malloc", 64, malloc(64)));
 	}
@@ -331,21 +332,29 @@ static void fork_works(struct actor *a)
 		inject_die("a forked child ended with status 0x%x", (unsigned)status);
 }
 
-/* A buffer that doubles up to 1.3 MB and halves again. */
-static void buffer_grows(struct actor *a)
+/* Two buffers double in turn up to 1.3 MB, so that each is in the other's way, and halve again. */
+static void buffers_grow(struct actor *a)
 {
-	struct object o = {NULL, 40000, a->id += 1 + THREADS};
+	struct object buffer[2] = {{NULL, 40000, a->id += 1 + THREADS}, {NULL, 40000, a->id += 1 + THREADS}};
 
-	errno = UNTOUCHED;
-	o.p = judged("malloc", o.size, malloc(o.size));
-	if (!o.p)
-		return;
-	pattern_fill(o.p, o.size, o.id);
-	for (unsigned i = 0; i < 5; i++)
-		object_resize(&o, o.size * 2);
-	while (o.size > 100000)
-		object_resize(&o, o.size / 2);
-	object_end(&o);
+	for (unsigned i = 0; i < 2; i++) {
+		errno = UNTOUCHED;
+		buffer[i].p = judged("malloc", buffer[i].size, malloc(buffer[i].size));
+		if (buffer[i].p)
+			pattern_fill(buffer[i].p, buffer[i].size, buffer[i].id);
+	}
+	for (unsigned i = 0; i < 2 * DOUBLINGS; i++) {
+		if (buffer[i % 2].p)
+			object_resize(&buffer[i % 2], buffer[i % 2].size * 2);
+	}
+	for (unsigned i = 0; i < 2 * DOUBLINGS; i++) {
+		if (buffer[i % 2].p)
+			object_resize(&buffer[i % 2], buffer[i % 2].size / 2);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		if (buffer[i].p)
+			object_end(&buffer[i]);
+	}
 }
 
 static void marks_write(unsigned char *p)
@@ -425,7 +434,7 @@ static void everything(struct actor *main_actor)
 	malloc_trim(0);
 	inject_pass_ms(300);
 	threads_end();
-	buffer_grows(main_actor);
+	buffers_grow(main_actor);
 	burst();
 	if (inject_flag(HUGE))
 		huge_object_moves();

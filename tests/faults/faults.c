@@ -31,6 +31,7 @@ enum {
 	USES_MAX = 200,
 	USES_FIRST = 4,  /* each with each errno */
 	USES_DENSE = 40, /* each with one errno; then every eighth */
+	USES_SLOW = 16,  /* where a process takes its time; all with --all */
 	STRIDE = 8,
 	FAILURES_MAX = 5, /* of a kind, before it is given up */
 	OUTPUT_MAX = 4000
@@ -78,8 +79,8 @@ static void settings(const struct plan *plan, char conf[256], char *tunables[1])
 {
 	unsigned needs = kinds[plan->kind].needs;
 
-	snprintf(conf, 256, "MALLOC_CONF=%s%s%s%s", worlds[plan->world], needs & FULL ? ",check:full" : "",
-		 needs & CONTEND ? ",tcache:false,narenas:4" : "",
+	snprintf(conf, 256, "MALLOC_CONF=%s%s%s%s%s", worlds[plan->world], needs & FULL ? ",check:full" : "",
+		 needs & CONTEND ? ",tcache:false" : "", needs & ARENAS ? ",narenas:4" : "",
 		 needs & TALKING ? ",confirm_conf:true,stats_print:true,nonsense:1" : "");
 	tunables[0] = needs & NO_RSEQ ? "GLIBC_TUNABLES=glibc.pthread.rseq=0" : NULL;
 }
@@ -235,10 +236,10 @@ static void meet_all(enum kind kind, bool all, uint64_t most, const struct resul
 	}
 }
 
-/* Runs without faults; returns the most uses of the kind, at most USES_MAX. */
-static uint64_t measure(enum kind kind, struct result without[WORLDS], struct counts *counts)
+/* Runs without faults; returns how many uses of the kind to refuse. */
+static uint64_t measure(enum kind kind, bool all, struct result without[WORLDS], struct counts *counts)
 {
-	uint64_t most = 0;
+	uint64_t most = 0, cap = kinds[kind].needs & SLOW && !all ? USES_SLOW : USES_MAX;
 
 	for (unsigned w = 0; w < WORLDS; w++) {
 		struct plan plan = {.kind = kind, .world = w};
@@ -248,14 +249,14 @@ static uint64_t measure(enum kind kind, struct result without[WORLDS], struct co
 		if (without[w].uses > most)
 			most = without[w].uses;
 	}
-	return most < USES_MAX ? most : USES_MAX;
+	return most < cap ? most : cap;
 }
 
 static bool kind_stands(enum kind kind, bool all)
 {
 	struct result without[WORLDS];
 	struct counts counts = {0};
-	uint64_t most = measure(kind, without, &counts);
+	uint64_t most = measure(kind, all, without, &counts);
 	bool unused = kinds[kind].needs & UNUSED;
 
 	meet_all(kind, all, most, without, &counts);

@@ -30,8 +30,9 @@ enum need {
 	HUGE = 64,
 	NO_SCAN = 128,
 	NO_PAGEMAP = 256,
-	UNUSED = 512,
-	ALTOGETHER = 1024
+	ARENAS = 512,
+	UNUSED = 1024,
+	ALTOGETHER = 2048
 };
 
 /* No errno has this number. */

@@ -72,7 +72,7 @@ corpus=$ASHLAR_SRC/tests/fuzz/corpus/$target
 mkdir "$work/found"
 if [ "$seconds" = --minimize ]; then
 	mkdir "$work/small"
-	run -merge=1 "$work/small" "$corpus" ${FOUND:+"$FOUND"} | tail -3
+	run -set_cover_merge=1 -max_len="$(max_len "$target")" "$work/small" "$corpus" ${FOUND:+"$FOUND"} | tail -3
 	rm -f "$corpus"/*
 	cp "$work/small"/* "$corpus"
 	exit 0

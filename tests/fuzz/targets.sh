@@ -17,8 +17,8 @@ own_flags() {
 
 max_len() {
 	case $1 in
-	conf) echo 400 ;;
-	pool | realloc) echo 600 ;;
-	*) echo 1000 ;;
+	conf) echo 200 ;;
+	pool | realloc) echo 300 ;;
+	*) echo 200 ;;
 	esac
 }
