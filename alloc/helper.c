@@ -2,10 +2,10 @@
  *
  *             consider            a slow path of malloc
  *   NONE  ---------------> WANTED -----------------------> AWAKE <--+
- *                             ^                              |      | a slow path,
- *                             | a minute, or the last        |      | with a backlog
- *                             | thread but one ended         v      |
- *                             +---------------------------ASLEEP ---+
+ *    ^                        ^                              |      | a slow path,
+ *    | the last thread        | a minute                     |      | with a backlog
+ *    | but one ended          |                              v      |
+ *    +------------------------+---------------------------ASLEEP ---+
  */
 #include "alloc/helper.h"
 
@@ -82,8 +82,18 @@ static bool sleep_deeply(void)
 
 		if (!lonely && ash_os_futex_wait_for(&state, ASLEEP, SLEEP_MS))
 			continue;
-		if (!ash_options.background_thread && state_change(ASLEEP, WANTED))
+		if (lonely) {
+			/* Slow paths have nobody to wake; unless a thread came just now. */
+			store_relaxed(&ash_arena_asleep, false);
+			if (state_change(ASLEEP, NONE)) {
+				ash_helper_consider();
+				return false;
+			}
+		} else if (!ash_options.background_thread && state_change(ASLEEP, WANTED)) {
+			/* A waker that was slow may have taken it back. */
+			store_relaxed(&ash_arena_asleep, true);
 			return false;
+		}
 	}
 	return true;
 }

@@ -165,10 +165,12 @@ void ash_arena_tended(bool tended)
 bool ash_arena_has_backlog(void)
 {
 	size_t bytes = load_relaxed(&ash_depot_bytes);
+	/* Not what may not go back, or what the system has just refused. */
+	bool possible = ash_purge_is_possible(&ash_pool);
 
-	if (ash_purge_is_possible(&ash_pool))
+	if (possible)
 		bytes += load_relaxed(&ash_pool.dirty) << GRANULE_SHIFT;
-	return bytes >= BACKLOG_BYTES || ash_punch_waiting() >= BACKLOG_SLABS;
+	return bytes >= BACKLOG_BYTES || (possible && ash_punch_waiting() >= BACKLOG_SLABS);
 }
 
 static bool caches_hold(void)

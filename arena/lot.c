@@ -40,6 +40,13 @@ static bool region_reuse(struct region *region, size_t n, unsigned order, size_t
 	return false;
 }
 
+static bool region_has_room(const struct region *region, unsigned order)
+{
+	size_t size = (size_t)1 << order;
+
+	return round_up(region->lots_end, size) + size <= region->granules;
+}
+
 /* A lot behind all others. */
 static bool region_append(struct pool *pool, struct region *region, unsigned order, size_t *g)
 {
@@ -59,12 +66,14 @@ static bool take_order(struct pool *pool, size_t n, unsigned order, struct place
 		if (place->region->lot && region_reuse(place->region, n, order, &place->granule))
 			goto found;
 	}
-	for (unsigned i = 0; i < pool->nregions; i++) {
-		place->region = pool->region[i];
-		if (place->region->lot && region_append(pool, place->region, order, &place->granule))
-			goto found;
+	place->region = NULL;
+	for (unsigned i = 0; i < pool->nregions && !place->region; i++) {
+		if (pool->region[i]->lot && region_has_room(pool->region[i], order))
+			place->region = pool->region[i];
 	}
-	place->region = ash_pool_new_region(pool, (size_t)1 << order, true);
+	if (!place->region)
+		place->region = ash_pool_new_region(pool, (size_t)1 << order, true);
+	/* Where it is refused, another region would not get it either. */
 	if (!place->region || !region_append(pool, place->region, order, &place->granule))
 		return false;
 found:

@@ -374,19 +374,48 @@ static bool handlers_block(uint64_t caught)
 	return true;
 }
 
-bool ash_os_thread_waits(uint32_t id)
+/* How often the thread has gone to sleep, and the signals that it blocks or catches both. */
+struct thread_look {
+	char switches[64];
+	uint64_t in_handler;
+	uint64_t caught;
+};
+
+static bool look_at_thread(uint32_t id, struct thread_look *look)
 {
 	char text[4096];
-	uint64_t blocked, caught;
-	int saved = errno;
-	bool waits = false;
+	const char *switches;
+	uint64_t blocked;
 
-	/* "running", "-1 ..." (a page fault) or the number of the call. This file first: who waits in an ordinary
-	 * call now is in no handler that began before. */
-	if (read_of_thread(id, "syscall", text, sizeof(text)) && *text >= '0' && *text <= '9' &&
-	    read_of_thread(id, "status", text, sizeof(text)) && status_mask(text, "\nSigBlk:", &blocked) &&
-	    status_mask(text, "\nSigCgt:", &caught))
-		waits = !(blocked & caught) && handlers_block(caught);
+	if (!read_of_thread(id, "status", text, sizeof(text)) || !status_mask(text, "\nSigBlk:", &blocked) ||
+	    !status_mask(text, "\nSigCgt:", &look->caught))
+		return false;
+	switches = strstr(text, "voluntary_ctxt_switches:");
+	if (!switches)
+		return false;
+	strncpy(look->switches, switches, sizeof(look->switches) - 1);
+	look->switches[sizeof(look->switches) - 1] = '\0';
+	look->in_handler = blocked & look->caught;
+	return true;
+}
+
+/* "running", "-1 ..." (a page fault), or the number of the call. */
+static bool is_in_call(uint32_t id)
+{
+	char text[256];
+
+	return read_of_thread(id, "syscall", text, sizeof(text)) && *text >= '0' && *text <= '9';
+}
+
+bool ash_os_thread_waits(uint32_t id)
+{
+	struct thread_look before, after;
+	int saved = errno;
+	bool waits;
+
+	/* It slept all the time between the two looks: what they and the one between them saw is one moment. */
+	waits = look_at_thread(id, &before) && is_in_call(id) && look_at_thread(id, &after) &&
+		strcmp(before.switches, after.switches) == 0 && !after.in_handler && handlers_block(after.caught);
 	errno = saved;
 	return waits;
 }

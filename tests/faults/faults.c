@@ -239,7 +239,7 @@ static void meet_all(enum kind kind, bool all, uint64_t most, const struct resul
 /* Runs without faults; returns how many uses of the kind to refuse. */
 static uint64_t measure(enum kind kind, bool all, struct result without[WORLDS], struct counts *counts)
 {
-	uint64_t most = 0, cap = kinds[kind].needs & SLOW && !all ? USES_SLOW : USES_MAX;
+	uint64_t most = 0, cap = kinds[kind].needs & (SLOW | CONTEND) && !all ? USES_SLOW : USES_MAX;
 
 	for (unsigned w = 0; w < WORLDS; w++) {
 		struct plan plan = {.kind = kind, .world = w};

@@ -327,20 +327,21 @@ static long read_length(enum kind kind, long wanted)
 /* Calls that older kernels and containers do not have. */
 static bool is_missing(long call)
 {
-	errno = call == SYS_ioctl ? ENOTTY : EPERM;
-	return (call == SYS_ioctl && inject_flag(NO_SCAN | NO_PAGEMAP)) ||
-	       (call == SYS_pread64 && inject_flag(NO_PAGEMAP));
+	bool scan = call == SYS_ioctl && inject_flag(NO_SCAN | NO_PAGEMAP);
+	bool pagemap = call == SYS_pread64 && inject_flag(NO_PAGEMAP);
+
+	if (scan || pagemap)
+		errno = scan ? ENOTTY : EPERM;
+	return scan || pagemap;
 }
 
 static const struct {
 	long call;
 	enum kind kind;
 } plain[] = {
-	{SYS_sched_yield, KIND_sched_yield},
-	{SYS_membarrier, KIND_membarrier},
-	{SYS_openat, KIND_open},
-	{SYS_close, KIND_close},
-	{SYS_ioctl, KIND_ioctl},
+	{SYS_gettid, KIND_gettid},         {SYS_sched_yield, KIND_sched_yield},
+	{SYS_membarrier, KIND_membarrier}, {SYS_openat, KIND_open},
+	{SYS_close, KIND_close},           {SYS_ioctl, KIND_ioctl},
 	{SYS_mincore, KIND_mincore},
 };
 

@@ -53,7 +53,7 @@ compile() {
 # allocator_may_return_null: a target may ask the library, never the sanitizer, for too much.
 run() {
 	ASAN_OPTIONS=detect_leaks=0:abort_on_error=0:handle_segv=1 UBSAN_OPTIONS=print_stacktrace=1 \
-		timeout $(( ${seconds_to_run:-60} + 120 )) "$work/$target" -rss_limit_mb=3000 -timeout=20 -print_final_stats=1 \
+		timeout $(( ${seconds_to_run:-60} + 120 )) "$work/$target" -rss_limit_mb=3000 -timeout=60 -print_final_stats=1 \
 		-artifact_prefix="$work/" "$@" 2>&1
 }
 

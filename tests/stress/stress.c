@@ -6,20 +6,22 @@
  *
  * It is not a benchmark: it does a number of operations, however long they take.
  *
- *   stress --threads=N --generations=N --operations=N --seed=S [--shadow] [--contend]
+ *   stress --threads=N --generations=N --operations=N --seed=S [--shadow] [--contend] [--trim]
  *
  * N threads run at a time; each slot is filled again when its thread ends, as
  * often as there are generations; operations are those of one thread. --shadow
  * also compares each object with all others' places, at the price of atomic
  * operations that may hide a race. --contend lets the threads meet at one lock
- * first, so that on most machines several arenas take part. One seed makes the
- * same requests, but the threads' meeting differs from run to run.
+ * first, so that on most machines several arenas take part. --trim adds a thread
+ * that takes the others' caches out of their hands all the time. One seed makes
+ * the same requests, but the threads' meeting differs from run to run.
  */
 #include "entry.h"
 #include <pthread.h>
 #include <sys/random.h>
 #include "parcel.h"
 #include "shadow.h"
+#include "trimmer.h"
 
 enum { SLOTS = 64, MAILBOXES = 512, DESTRUCTOR_ROUNDS = 3 };
 
@@ -36,7 +38,8 @@ static struct {
 	uint64_t seed;
 	bool shadow;
 	bool contend;
-} setup = {8, 20, 20000, 0, false, false};
+	bool trim;
+} setup = {8, 20, 20000, 0, false, false, false};
 
 static _Atomic uint64_t mailboxes[MAILBOXES];
 static _Atomic uint64_t worker_count;
@@ -341,6 +344,8 @@ static void read_arguments(int argc, char **argv)
 			setup.shadow = true;
 		else if (strcmp(argv[i], "--contend") == 0)
 			setup.contend = true;
+		else if (strcmp(argv[i], "--trim") == 0)
+			setup.trim = true;
 		else
 			DIE("unknown argument %s", argv[i]);
 	}
@@ -361,7 +366,11 @@ int main(int argc, char **argv)
 	pthread_key_create(&late_key, late_destructor);
 	take_part(threads);
 	size_t baseline = is_ashlar ? stats_in_use() : 0;
+	if (setup.trim)
+		trimmer_start();
 	churn(threads);
+	if (setup.trim)
+		trimmer_stop();
 	empty_mailboxes();
 	if (is_ashlar)
 		check_end(baseline);
