@@ -112,7 +112,7 @@ static void *helper(void *unused)
 		}
 		if (++quiet < QUIET_NAPS)
 			continue;
-		ash_magazine_trim();
+		ash_arena_trim_metadata();
 		if (!sleep_deeply())
 			return NULL;
 		quiet = naps = 0;

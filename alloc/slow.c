@@ -104,8 +104,11 @@ void *ash_malloc_refill(size_t size, unsigned cls, struct tcache *tc)
 {
 	void *p = tcache_swap_pop(tc, cls);
 
-	if (likely(p != NULL))
+	if (likely(p != NULL)) {
+		if (unlikely(tc->parks))
+			ash_tcache_exchanged(tc);
 		return p;
+	}
 	if (likely(tc != &ash_tcache_none)) {
 		p = ash_tcache_refill(tc, cls);
 		if (likely(p != NULL))

@@ -20,6 +20,9 @@
 #define TENDED_MS 2000
 /* Calls without a cache between ticks. */
 #define EVENTS_PER_TICK 64
+/* More than this, and than that share of live memory, is worth slower slow paths in a thread on its own. */
+#define NEGLECTED_MIN ((size_t)16 << 20)
+#define NEGLECTED_SHARE 2
 /* Less than this is not worth waking a thread for. */
 #define BACKLOG_BYTES ((size_t)256 << 10)
 #define BACKLOG_SLABS 16
@@ -173,6 +176,20 @@ bool ash_arena_has_backlog(void)
 	return bytes >= BACKLOG_BYTES || (possible && ash_punch_waiting() >= BACKLOG_SLABS);
 }
 
+bool ash_arena_neglected;
+
+static bool is_neglected(void)
+{
+	size_t live =
+		load_relaxed(&ash_pool.live) - size_min(load_relaxed(&ash_pool.hollow), load_relaxed(&ash_pool.live));
+	size_t bytes = load_relaxed(&ash_depot_bytes);
+
+	if (load_relaxed(&ash_arena_asleep) || !ash_purge_is_possible(&ash_pool))
+		return false;
+	bytes += (load_relaxed(&ash_pool.dirty) + ash_punch_waiting()) << GRANULE_SHIFT;
+	return bytes >= size_max(NEGLECTED_MIN, (live << GRANULE_SHIFT) / NEGLECTED_SHARE);
+}
+
 static bool caches_hold(void)
 {
 	size_t bytes = 0;
@@ -198,20 +215,22 @@ bool ash_arena_tend(void)
 	return ash_arena_has_backlog() || caches_hold();
 }
 
-void ash_arena_tick(void)
+void ash_arena_tick(uint64_t now)
 {
-	uint64_t now = ash_os_now_ms();
-
-	if (now < load_relaxed(&ash_pool.tended_until))
+	if (now < load_relaxed(&ash_pool.tended_until)) {
+		store_relaxed(&ash_arena_neglected, false);
 		return;
+	}
 	if (now - load_relaxed(&reaped_at) >= REAP_MS && lock_try(&reaping)) {
 		store_relaxed(&reaped_at, now);
 		reap(false);
 		punch(now, PUNCH_BUDGET);
 		lock_give(&reaping);
 	}
-	ash_purge_tick(&ash_pool);
+	if (!ash_purge_tick(&ash_pool))
+		return;
 	ash_bin_limit_depots();
+	store_relaxed(&ash_arena_neglected, is_neglected());
 }
 
 void ash_arena_uncached_event(void)
@@ -219,7 +238,14 @@ void ash_arena_uncached_event(void)
 	static unsigned events; /* atomic */
 
 	if ((add_relaxed(&events, 1) + 1) % EVENTS_PER_TICK == 0)
-		ash_arena_tick();
+		ash_arena_tick(ash_os_now_ms());
+}
+
+void ash_arena_trim_metadata(void)
+{
+	ash_magazine_trim();
+	ash_punch_trim();
+	ash_purge_trim(&ash_pool);
 }
 
 void ash_arena_drain(size_t keep)
@@ -229,7 +255,7 @@ void ash_arena_drain(size_t keep)
 	ash_punch((uint32_t)(ash_os_now_ms() / TICK_MS), ~0u);
 	lock_give(&reaping);
 	ash_purge_down_to(&ash_pool, keep >> GRANULE_SHIFT);
-	ash_magazine_trim();
+	ash_arena_trim_metadata();
 }
 
 /* ---- fork */

@@ -55,13 +55,16 @@ void ash_arena_contended(void);
 
 /* Periodic work of slow paths: reap depots and punch slabs each 100 ms, let the
  * pool decay. Nothing while a helper tends the arenas. */
-void ash_arena_tick(void);
+void ash_arena_tick(uint64_t now_ms);
 
 /* The same from the helper thread, without bounds on what is done at a time.
  * True when there is more to give back later. */
 bool ash_arena_tend(void);
 /* A helper does that from now on, or no more. */
 void ash_arena_tended(bool tended);
+
+/* Enough could be given back to matter, and no helper is there: as of the last tick. */
+HIDDEN extern bool ash_arena_neglected; /* atomic */
 
 /* Who gives memory back sleeps, or is not there yet: the end of a slow path asks
  * to wake them. Set by alloc/helper.c; `safe`: a thread may be made here. */
@@ -80,6 +83,9 @@ void ash_arena_uncached_event(void);
 
 /* True when enough could be given back, now or by and by, to wake someone for it. Racy. */
 bool ash_arena_has_backlog(void);
+
+/* What magazines and queues no longer need goes back, too. */
+void ash_arena_trim_metadata(void);
 
 /* Everything that depots hold goes back to slabs, all dirty memory but `keep`
  * bytes and all holes of slabs to the system. */

@@ -59,7 +59,7 @@ static struct large *cache_take(size_t granules, size_t usable)
 
 	count_add(&cache->events, 1);
 	if (load_relaxed(&cache->events) % EVENTS_PER_TICK == 0)
-		ash_arena_tick();
+		ash_arena_tick(ash_os_now_ms());
 	if (granules > LARGE_CACHE_GRANULES)
 		return NULL;
 	store_relaxed(&cache->wanted[granules], WANTED_REAPS);

@@ -49,6 +49,8 @@ static bool queue_grow(void)
 		return false;
 	for (size_t i = queue.head; i != queue.tail; i++)
 		ring[n++] = queue.ring[i & (queue.size - 1)];
+	if (queue.ring)
+		ash_meta_clear(queue.ring, queue.size * sizeof(*ring));
 	queue.ring = ring;
 	queue.size = size;
 	store_relaxed(&queue.head, 0);
@@ -96,6 +98,14 @@ bool ash_punch_queue(const struct slab *slab)
 
 	/* There free memory keeps a pattern, which tells of writes to it. */
 	return ash_options.check != CHECK_FULL && queue_push(&waiting);
+}
+
+void ash_punch_trim(void)
+{
+	lock_take(&queue.lock);
+	if (queue.ring && queue.head == queue.tail)
+		ash_meta_clear(queue.ring, queue.size * sizeof(*queue.ring));
+	lock_give(&queue.lock);
 }
 
 size_t ash_punch_waiting(void)

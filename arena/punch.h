@@ -23,6 +23,9 @@ size_t ash_punch_waiting(void);
  * `newest` or before. The caller holds rank REAP and nothing above it. */
 void ash_punch(uint32_t newest, unsigned budget);
 
+/* Gives the memory of the queue back when nothing waits. */
+void ash_punch_trim(void);
+
 /* fork: the queue stays locked meanwhile. Repair: forgets what waits. */
 void ash_punch_fork_prepare(void);
 void ash_punch_fork_done(void);

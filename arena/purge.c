@@ -40,6 +40,7 @@
 /* Work that one slow path does for R2 and R3, at most each 8 ms. */
 #define TICK_BUDGET 64
 #define TICK_SPACING TICKS(8)
+#define MISSED_TICKS 64
 #define ALL_RANGES 0x7fffffff
 #define BATCH 256
 
@@ -146,6 +147,8 @@ static bool queue_grow(struct pool *pool)
 		return false;
 	for (size_t i = pool->queue_head; i != pool->queue_tail; i++)
 		queue[n++] = *queue_at(pool, i);
+	if (pool->queue)
+		ash_meta_clear(pool->queue, pool->queue_size * sizeof(*queue));
 	pool->queue = queue;
 	pool->queue_size = size;
 	pool->queue_head = 0;
@@ -418,15 +421,22 @@ static void rule_decay(struct pool *pool, uint32_t cap_age, unsigned budget)
 		purge_to_cap(pool, soft_cap(pool), pool->now - (decay < cap_age ? decay : cap_age), budget);
 }
 
-void ash_purge_tick(struct pool *pool)
+bool ash_purge_tick(struct pool *pool)
 {
+	uint32_t since;
+
 	lock_take(&pool->lock);
 	ash_purge_look(pool);
-	if (ash_options.dirty_decay_ms >= 0 && pool->now - pool->last_tick_work >= TICK_SPACING) {
+	since = pool->now - pool->last_tick_work;
+	if (since >= TICK_SPACING) {
 		pool->last_tick_work = pool->now;
-		rule_decay(pool, SOFT_CAP_AGE, TICK_BUDGET);
+		/* Where ticks are rare each does the work of those that were not. */
+		if (ash_options.dirty_decay_ms >= 0)
+			rule_decay(pool, SOFT_CAP_AGE,
+				   TICK_BUDGET * (unsigned)size_min(since / TICK_SPACING, MISSED_TICKS));
 	}
 	lock_give(&pool->lock);
+	return since >= TICK_SPACING;
 }
 
 void ash_purge_tend(struct pool *pool)
@@ -435,6 +445,15 @@ void ash_purge_tend(struct pool *pool)
 	ash_purge_look(pool);
 	if (ash_options.dirty_decay_ms >= 0)
 		rule_decay(pool, TENDED_CAP_AGE, ALL_RANGES);
+	lock_give(&pool->lock);
+}
+
+void ash_purge_trim(struct pool *pool)
+{
+	lock_take(&pool->lock);
+	queue_compact(pool);
+	if (pool->queue && pool->queue_head == pool->queue_tail)
+		ash_meta_clear(pool->queue, pool->queue_size * sizeof(*pool->queue));
 	lock_give(&pool->lock);
 }
 

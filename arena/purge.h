@@ -61,10 +61,13 @@ void ash_purge_excess(struct pool *pool);
  * queued. For spans too long to queue by granule. */
 void ash_purge_now(struct pool *pool, struct region *region, size_t g, size_t n);
 
-/* R2 and R3's soft cap: a little at a time, from slow paths; all of it, from the
- * helper thread. */
-void ash_purge_tick(struct pool *pool);
+/* R2 and R3's soft cap: a little at a time, from slow paths (false: it was done a
+ * moment ago); all of it, from the helper thread. */
+bool ash_purge_tick(struct pool *pool);
 void ash_purge_tend(struct pool *pool);
+
+/* Gives the memory of the queue back when it is empty. Takes the lock. */
+void ash_purge_trim(struct pool *pool);
 
 /* False where decay is off, or the system has just refused to take memory back. */
 bool ash_purge_is_possible(const struct pool *pool);

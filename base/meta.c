@@ -100,6 +100,15 @@ void *ash_meta_alloc(struct meta *meta, size_t size, size_t align)
 	return p;
 }
 
+void ash_meta_clear(void *p, size_t size)
+{
+	uintptr_t begin = round_up((uintptr_t)p, ash_page_size), end = round_down((uintptr_t)p + size, ash_page_size);
+	size_t calls = 0;
+
+	if (begin < end)
+		ash_os_purge(&(struct range){(void *)begin, end - begin}, 1, &calls);
+}
+
 void ash_meta_fork_prepare(void)
 {
 	lock_take_for_fork(&ash_meta_descriptors.lock);

@@ -45,6 +45,10 @@ HIDDEN extern struct meta ash_meta_descriptors, ash_meta_magazines;
  * page). NULL when the system has no more. */
 void *ash_meta_alloc(struct meta *meta, size_t size, size_t align);
 
+/* What [p, p + size) holds is not needed: its whole pages go back to the system,
+ * and read as zeros when they are needed again. */
+void ash_meta_clear(void *p, size_t size);
+
 /* fork: ashlar's memory stays locked meanwhile. */
 void ash_meta_fork_prepare(void);
 void ash_meta_fork_done(void);

@@ -322,7 +322,11 @@ void ash_os_close(int fd)
 
 uint32_t ash_os_thread_id(void)
 {
-	return (uint32_t)syscall(SYS_gettid);
+	int saved = errno;
+	uint32_t id = (uint32_t)syscall(SYS_gettid);
+
+	errno = saved;
+	return id;
 }
 
 /* The beginning of /proc/self/task/ID/NAME, terminated; false when it cannot be read. */
@@ -399,12 +403,37 @@ static bool look_at_thread(uint32_t id, struct thread_look *look)
 	return true;
 }
 
+/* The calls in which threads idle. Not others: while a thread is in vfork its child works with its memory, and a handler
+ * that suspends the thread, wherever it is, may wait in sigsuspend with its own signal open (Java's does). */
+static bool is_idle_call(long number)
+{
+	static const uint16_t idle[] = {
+		SYS_futex,  SYS_ppoll,    SYS_pselect6,   SYS_epoll_pwait, SYS_nanosleep, SYS_clock_nanosleep,
+		SYS_read,   SYS_recvfrom, SYS_recvmsg,    SYS_accept,      SYS_accept4,   SYS_wait4,
+		SYS_waitid,
+#ifdef SYS_poll
+		SYS_poll,   SYS_select,   SYS_epoll_wait,
+#endif
+	};
+
+	for (unsigned i = 0; i < sizeof(idle) / sizeof(*idle); i++) {
+		if (idle[i] == number)
+			return true;
+	}
+	return false;
+}
+
 /* "running", "-1 ..." (a page fault), or the number of the call. */
-static bool is_in_call(uint32_t id)
+static bool is_idle(uint32_t id)
 {
 	char text[256];
+	long number = 0;
 
-	return read_of_thread(id, "syscall", text, sizeof(text)) && *text >= '0' && *text <= '9';
+	if (!read_of_thread(id, "syscall", text, sizeof(text)) || *text < '0' || *text > '9')
+		return false;
+	for (const char *p = text; *p >= '0' && *p <= '9'; p++)
+		number = number * 10 + (*p - '0');
+	return is_idle_call(number);
 }
 
 bool ash_os_thread_waits(uint32_t id)
@@ -414,7 +443,7 @@ bool ash_os_thread_waits(uint32_t id)
 	bool waits;
 
 	/* It slept all the time between the two looks: what they and the one between them saw is one moment. */
-	waits = look_at_thread(id, &before) && is_in_call(id) && look_at_thread(id, &after) &&
+	waits = look_at_thread(id, &before) && is_idle(id) && look_at_thread(id, &after) &&
 		strcmp(before.switches, after.switches) == 0 && !after.in_handler && handlers_block(after.caught);
 	errno = saved;
 	return waits;

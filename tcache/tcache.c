@@ -33,6 +33,8 @@
 /* Slow events between looks at the clock, and the pace of trimming. */
 #define EVENTS_PER_LOOK 16
 #define TRIM_MS 100
+/* Calls of a parked thread that are so far apart are rare. */
+#define RARE_MS 8
 /* Of the magazines that go to a depot whole, one in so many is checked pointer by pointer. */
 #define VERIFY_EVERY 256
 
@@ -146,7 +148,7 @@ static bool class_heat(struct tcache *tc, unsigned cls)
 	if (++tc->hot[cls] < HOT)
 		return false;
 	tc->hot[cls] = 0;
-	if (tc->large_bytes + pair_bytes(cls) > thread_allowance())
+	if (tc->parks || tc->large_bytes + pair_bytes(cls) > thread_allowance())
 		return false;
 	a = ash_magazine_new(cls);
 	f = a ? ash_magazine_new(cls) : NULL;
@@ -159,15 +161,16 @@ static bool class_heat(struct tcache *tc, unsigned cls)
 
 /* ---- refill */
 
-/* A slow path begins to work with tc: from now on no one borrows it. True when someone had: then it is back, with fewer
- * objects. The order (events odd, then a look at borrowed) meets the borrower's (borrowed, barrier, a look at events). */
+/* A slow path begins to work with tc: from now on no one borrows it. True when someone had (then it is back, with fewer
+ * objects) or when it parks. The order (events odd, then a look at borrowed) meets the borrower's (borrowed, barrier, a look at events). */
 static inline bool tcache_enter(struct tcache *tc)
 {
 	tc->events++; /* one instruction, unlike a relaxed store of the sum */
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	if (likely(!load_relaxed(&tc->borrowed)))
+	if (likely(!load_relaxed(&tc->attention)))
 		return false;
-	ash_threads_return(tc);
+	if (load_relaxed(&tc->borrowed))
+		ash_threads_return(tc);
 	return true;
 }
 
@@ -178,6 +181,20 @@ static inline void tcache_leave(struct tcache *tc)
 }
 
 static SLOW void periodic(struct tcache *tc);
+
+/* Where much could be given back and no helper does it, the thread parks after each slow path and exchange: its next call
+ * finds no cache and takes the slow path, which looks at the clock (ash_tcache_unpark). Its magazines are small meanwhile, so
+ * that such events are never far away. That is how a program that calls malloc ten times a second still gives memory back. */
+static inline void park(const struct tcache *tc)
+{
+	if (tc->parks)
+		store_relaxed(&ash_tcache, &ash_tcache_none);
+}
+
+void ash_tcache_exchanged(const struct tcache *tc)
+{
+	park(tc);
+}
 
 static inline bool tcache_is_due(const struct tcache *tc)
 {
@@ -255,35 +272,33 @@ static SLOW void *refill_young(struct tcache *tc, unsigned cls)
 	return p;
 }
 
-/* After others have worked with the cache: it may have what was asked for. */
-static SLOW void *refill_again(struct tcache *tc, unsigned cls)
+/* Every 16th time, and when the cache was borrowed or parks. Others may have worked with it: it may have what is wanted. */
+static SLOW void *refill_attended(struct tcache *tc, unsigned cls)
 {
-	void *p = tcache_pop(tc, cls);
+	void *p;
 
+	if (tcache_is_due(tc)) {
+		periodic(tc);
+		tcache_leave(tc);
+		/* May make a thread, for which the C library allocates. */
+		arena_event(true);
+		tcache_enter(tc);
+	}
+	p = tcache_pop(tc, cls);
 	if (!p)
 		p = tcache_swap_pop(tc, cls);
-	if (!p)
-		return tc->large[cls] ? refill_large(tc, cls) : refill_young(tc, cls);
-	tcache_leave(tc);
+	if (p)
+		tcache_leave(tc);
+	else
+		p = tc->large[cls] ? refill_large(tc, cls) : refill_young(tc, cls);
+	park(tc);
 	return p;
-}
-
-static SLOW void *refill_and_tick(struct tcache *tc, unsigned cls)
-{
-	periodic(tc);
-	tcache_leave(tc);
-	/* May make a thread, for which the C library allocates. */
-	arena_event(true);
-	tcache_enter(tc);
-	return refill_again(tc, cls);
 }
 
 void *ash_tcache_refill(struct tcache *tc, unsigned cls)
 {
-	if (unlikely(tcache_enter(tc)))
-		return refill_again(tc, cls);
-	if (unlikely(tcache_is_due(tc)))
-		return refill_and_tick(tc, cls);
+	if (unlikely(tcache_enter(tc)) || unlikely(tcache_is_due(tc)))
+		return refill_attended(tc, cls);
 	return likely(tc->large[cls]) ? refill_large(tc, cls) : refill_young(tc, cls);
 }
 
@@ -360,29 +375,24 @@ static SLOW void overflow_young(struct tcache *tc, unsigned cls, void *p)
 	}
 }
 
-/* No thread is made in free: glibc calls it with its list of stacks locked. */
-static SLOW void overflow_and_tick(struct tcache *tc, unsigned cls, void *p)
+/* As refill_attended; F may have room. No thread is made in free: glibc calls it with its list of stacks locked. */
+static SLOW void overflow_attended(struct tcache *tc, unsigned cls, void *p)
 {
-	periodic(tc);
-	arena_event(false);
-	overflow_young(tc, cls, p);
-}
-
-/* The cache was borrowed and is back: F may have room. */
-static SLOW void overflow_again(struct tcache *tc, unsigned cls, void *p)
-{
+	if (tcache_is_due(tc)) {
+		periodic(tc);
+		arena_event(false);
+	}
 	if (tcache_push(tc, cls, p) || tcache_swap_push(tc, cls, p))
 		tcache_leave(tc);
 	else
-		overflow_and_tick(tc, cls, p);
+		overflow_young(tc, cls, p);
+	park(tc);
 }
 
 void ash_tcache_overflow(struct tcache *tc, unsigned cls, void *p)
 {
-	if (unlikely(tcache_enter(tc)))
-		overflow_again(tc, cls, p);
-	else if (unlikely(tcache_is_due(tc)))
-		overflow_and_tick(tc, cls, p);
+	if (unlikely(tcache_enter(tc)) || unlikely(tcache_is_due(tc)))
+		overflow_attended(tc, cls, p);
 	else if (likely(tc->large[cls] && !is_none(tc->f[cls]) && !is_none(tc->a[cls])))
 		overflow_large(tc, cls, p);
 	else
@@ -413,13 +423,34 @@ static void trim(struct tcache *tc)
 static SLOW void periodic(struct tcache *tc)
 {
 	uint64_t now = ash_os_now_ms();
+	bool parks;
 
 	if (now - tc->trimmed_at >= TRIM_MS) {
 		tc->trimmed_at = now;
 		trim(tc);
 		ash_threads_flush_orphans();
 	}
-	ash_arena_tick();
+	ash_arena_tick(now);
+	parks = load_relaxed(&ash_arena_neglected);
+	if (parks && !tc->parks)
+		ash_tcache_flush(tc);
+	tc->parks = parks;
+}
+
+bool ash_tcache_unpark(struct tcache *tc)
+{
+	uint64_t now = ash_os_now_ms();
+	bool rare = now - tc->unparked_at >= RARE_MS;
+
+	tc->unparked_at = now;
+	if (!rare)
+		return false;
+	tcache_enter(tc);
+	periodic(tc);
+	/* Where calls are rare, looking costs nothing: till all has gone. */
+	tc->parks |= ash_arena_has_backlog();
+	tcache_leave(tc);
+	return tc->parks;
 }
 
 void ash_tcache_flush(struct tcache *tc)

@@ -30,12 +30,18 @@
 #define TCACHE_KEEPS_TOP 4096
 
 struct tcache {
-	void **a[SIZE_CLASS_COUNT];      /* owner: pop side, heads */
-	void **f[SIZE_CLASS_COUNT];      /* owner: push side, heads; by page-map byte */
-	uint8_t fine[FINE_ENTRIES];      /* const: as ash_fine_class, one load nearer */
-	uint8_t coarse[COARSE_ENTRIES];  /* const: as ash_coarse_class */
-	uint8_t state;                   /* lock of the list of tcaches: enum tcache_state */
-	bool borrowed;                   /* lock of the list, read by the owner: see tcache/threads.h */
+	void **a[SIZE_CLASS_COUNT];     /* owner: pop side, heads */
+	void **f[SIZE_CLASS_COUNT];     /* owner: push side, heads; by page-map byte */
+	uint8_t fine[FINE_ENTRIES];     /* const: as ash_fine_class, one load nearer */
+	uint8_t coarse[COARSE_ENTRIES]; /* const: as ash_coarse_class */
+	uint8_t state;                  /* lock of the list of tcaches: enum tcache_state */
+	union {
+		struct {
+			bool borrowed; /* lock of the list, read by the owner: see tcache/threads.h */
+			bool parks; /* owner: goes out of reach after each slow path, so that the next call looks at the clock */
+		};
+		uint16_t attention; /* either */
+	};
 	uint8_t large[SIZE_CLASS_COUNT]; /* owner: the pair are large magazines */
 	uint8_t want[SIZE_CLASS_COUNT];  /* owner: objects of the last refill from slabs; doubles */
 	uint8_t hot[SIZE_CLASS_COUNT];   /* owner: slow events while the pair is small */
@@ -44,6 +50,7 @@ struct tcache {
 	uint32_t gives;       /* owner: magazines given to a depot */
 	size_t large_bytes;   /* owner: what its large magazines may hold */
 	uint64_t trimmed_at;  /* owner: ms */
+	uint64_t unparked_at; /* owner: ms */
 	struct tcache **home; /* lock of the list: its thread's ash_tcache */
 	uint32_t thread;      /* lock of the list: its thread's number */
 	uint64_t resting;     /* borrowers: where the heads stood at their last look */
@@ -70,6 +77,13 @@ void ash_tcache_overflow(struct tcache *tc, unsigned cls, void *p);
  * of this thread's own. */
 void ash_tcache_flush(struct tcache *tc);
 void ash_tcache_flush_own(struct tcache *tc);
+
+/* A and F of a tcache that parks have changed places. */
+void ash_tcache_exchanged(const struct tcache *tc);
+
+/* For tcache/threads.c. The first call after parking: looks at the clock, and does
+ * what is due. True when the cache is to stay out of reach: calls are rare. */
+bool ash_tcache_unpark(struct tcache *tc);
 
 /* For tcache/threads.c. All but the top objects go back to slabs, leaving gaps;
  * the gaps are closed; both heads in one magazine are told apart. */

@@ -122,7 +122,10 @@ struct tcache *ash_threads_attach(void)
 	int saved = errno;
 
 	if (own) {
-		ash_threads_return(own);
+		if (load_relaxed(&own->borrowed))
+			ash_threads_return(own);
+		else if (!ash_tcache_unpark(own))
+			store_relaxed(&ash_tcache, own);
 		return own;
 	}
 	if (!threads.on || exit_rounds == EXIT_ROUNDS)

@@ -28,12 +28,12 @@ enum {
 	OPERATIONS = 80,
 	THREADS = 3,
 	STACK = 256 * 1024,
-	DOUBLINGS = 5,
+	DOUBLINGS = 4,
 	UNTOUCHED = 4242, /* an errno that no call gives */
 	WATCHDOG = 60,
 	HUGE_SIZE = 70 << 20,
 	HUGE_STEP = 7 << 20,
-	PIECES = 24,
+	PIECES = 18,
 	PIECE = 1 << 20,
 	PAUSE_MS = 11000, /* longer than the library waits after a refusal */
 	CONTENTIONS = 50000,
@@ -332,7 +332,7 @@ static void fork_works(struct actor *a)
 		inject_die("a forked child ended with status 0x%x", (unsigned)status);
 }
 
-/* Two buffers double in turn up to 1.3 MB, so that each is in the other's way, and halve again. */
+/* Two buffers double in turn up to 640 KB, so that each is in the other's way, and halve again. */
 static void buffers_grow(struct actor *a)
 {
 	struct object buffer[2] = {{NULL, 40000, a->id += 1 + THREADS}, {NULL, 40000, a->id += 1 + THREADS}};
@@ -424,7 +424,8 @@ static void everything(struct actor *main_actor)
 {
 	actor_operates(main_actor, OPERATIONS);
 	threads_begin();
-	fork_works(main_actor);
+	if (!gone)
+		fork_works(main_actor);
 	for (unsigned i = 0; inject_flag(SLOW) && i < SLOW_FORKS; i++) {
 		inject_await_purge();
 		fork_works(main_actor);

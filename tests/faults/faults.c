@@ -54,8 +54,12 @@ static const struct {
 
 /* Faults meet different code in each of them. */
 static const char *const worlds[] = {
-	"dirty_decay_ms:1000",         "dirty_decay_ms:0", "tcache:false,narenas:4,dirty_decay_ms:8", "check:full",
+	"dirty_decay_ms:1000",
+	"dirty_decay_ms:0",
+	"tcache:false,narenas:4,dirty_decay_ms:8",
+	"check:full",
 	"narenas:4,dirty_decay_ms:50",
+	"background_thread:true,dirty_decay_ms:20",
 };
 enum { WORLDS = sizeof(worlds) / sizeof(*worlds) };
 
@@ -178,6 +182,7 @@ static bool stands(const struct plan *plan, int status, const struct result *is,
 
 struct counts {
 	unsigned cases, reached, failed;
+	unsigned turn, world; /* what came last, where not all is tried */
 	uint64_t refusals;
 };
 
@@ -218,22 +223,25 @@ static bool plausible(const struct plan *plan)
 	return plan->error != EINTR || plan->count != FOR_EVER;
 }
 
+/* One use: for how long, with which errno, in which world; all of them or in turn. */
+static void meet_use(enum kind kind, uint64_t use, bool all, const struct result *without, struct counts *counts)
+{
+	unsigned errors = all || use <= USES_FIRST ? errors_of(kind) : 1, places = all ? WORLDS : 1;
+
+	for (unsigned i = 0; i < DURATIONS * errors * places; i++, counts->turn++) {
+		struct plan plan = {.kind = kind, .first = use, .count = durations[i % DURATIONS]};
+
+		plan.error = kinds[kind].error[(errors == 1 ? counts->turn : i / DURATIONS) % errors_of(kind)];
+		plan.world = all ? i / (DURATIONS * errors) : world_for(use, without, &counts->world);
+		if (without[plan.world].uses >= use && counts->failed < FAILURES_MAX && plausible(&plan))
+			meet(&plan, &without[plan.world], counts);
+	}
+}
+
 static void meet_all(enum kind kind, bool all, uint64_t most, const struct result *without, struct counts *counts)
 {
-	unsigned errors = errors_of(kind), turn = 0, error = 0;
-
-	for (uint64_t use = 1; use <= most; use += all || use < USES_DENSE ? 1 : STRIDE) {
-		for (unsigned d = 0; d < DURATIONS; d++) {
-			for (unsigned k = 0; k < (all || use <= USES_FIRST ? errors : 1); k++, error++) {
-				struct plan plan = {kind,         world_for(use, without, &turn),    use,
-						    durations[d], kinds[kind].error[error % errors], 0};
-
-				if (counts->failed >= FAILURES_MAX || !plausible(&plan))
-					continue;
-				meet(&plan, &without[plan.world], counts);
-			}
-		}
-	}
+	for (uint64_t use = 1; use <= most; use += all || use < USES_DENSE ? 1 : STRIDE)
+		meet_use(kind, use, all, without, counts);
 }
 
 /* Runs without faults; returns how many uses of the kind to refuse. */

@@ -53,11 +53,6 @@ static struct {
 	uint8_t cls[WIDTH];
 } window[WINDOWS];
 
-static uintptr_t window_end(unsigned w, size_t half)
-{
-	return window[w].base + half * (WIDTH / 2) * GRANULE;
-}
-
 static void windows_begin(void)
 {
 	uintptr_t top = (uintptr_t)pieces << PIECE_SHIFT, piece = (uintptr_t)1 << PIECE_SHIFT;
@@ -69,11 +64,13 @@ static void windows_begin(void)
 	window[WINDOWS - 1].base = top - WIDTH / 2 * GRANULE;
 }
 
+/* Covers the pieces that some granules lie in. */
 static void cover(struct input *in, unsigned w)
 {
-	size_t first = input_byte(in) % 2, last = first ? 1 : input_byte(in) % 2;
+	size_t g = input_byte(in) % WIDTH, n = 1 + input_byte(in) % (WIDTH - g);
+	size_t first = g / (WIDTH / 2), last = (g + n - 1) / (WIDTH / 2);
 	bool beyond = w == WINDOWS - 1 && last == 1;
-	bool ok = ash_pagemap_cover(window_end(w, first), window_end(w, last + 1) - window_end(w, first));
+	bool ok = ash_pagemap_cover(window[w].base + g * GRANULE, n * GRANULE);
 
 	HOLDS(!(ok && beyond));
 	HOLDS(ok || beyond || !granted);

@@ -270,6 +270,21 @@ static void spin(struct guest *guest)
 	put_one(guest);
 }
 
+static void spin_begin(struct guest *guest)
+{
+	guest->act = spin;
+	sem_post(&guest->go);
+	while (!__atomic_load_n(&spinning, __ATOMIC_ACQUIRE))
+		sched_yield();
+}
+
+static void spin_end(struct guest *guest)
+{
+	__atomic_store_n(&spinning, 0, __ATOMIC_RELEASE);
+	while (sem_wait(&guest->done) != 0)
+		;
+}
+
 /* It may be in the middle of a call, with the top of a magazine in its hands. */
 static void a_running_thread_keeps_the_top_of_each_magazine_at_most(void **state)
 {
@@ -277,19 +292,14 @@ static void a_running_thread_keeps_the_top_of_each_magazine_at_most(void **state
 
 	(void)state;
 	guest_begin(&guest);
-	guest.act = spin;
-	sem_post(&guest.go);
-	while (!__atomic_load_n(&spinning, __ATOMIC_ACQUIRE))
-		sched_yield();
+	spin_begin(&guest);
 	ash_threads_trim(true);
 	assert_true(guest.tc->borrowed);
 	assert_in_range(cached(guest.cls[0]), 1, 2);
 	assert_in_range(cached(guest.cls[1]), 1, 2);
 	assert_int_equal(in_use(guest.cls[0]), 1);
 	assert_int_equal(in_use(guest.cls[1]), 0);
-	__atomic_store_n(&spinning, 0, __ATOMIC_RELEASE);
-	while (sem_wait(&guest.done) != 0)
-		;
+	spin_end(&guest);
 	assert_int_equal(in_use(guest.cls[0]), 0);
 	tell(&guest, hold);
 	tell(&guest, let_go);
@@ -429,12 +439,17 @@ static void a_forks_child_gets_what_was_borrowed_from_others(void **state)
 	(void)state;
 	assert_non_null(cache());
 	guest_begin(&guest);
+	spin_begin(&guest);
 	ash_threads_trim(true);
 	assert_true(guest.tc->borrowed);
+	assert_true(cached(guest.cls[1]) > 0);
 	child = new_child();
-	if (child == 0)
+	if (child == 0) {
+		put_one(&guest); /* it is no one else's here */
 		child_goes_on(&guest);
+	}
 	wait_for(child);
+	spin_end(&guest);
 	tell(&guest, hold);
 	tell(&guest, let_go);
 	guest_end(&guest);
@@ -538,13 +553,17 @@ static void an_object_in_hand_during_an_exchange_stays_with_its_owner(void **sta
 
 	(void)state;
 	guest_begin(&guest);
-	cls = guest.cls[0];
+	cls = guest.cls[0] = size_class_of(TCACHE_KEEPS_TOP + 1);
+	tell(&guest, warm_up);
+	assert_true(guest.tc->large[cls]);
 	a = guest.tc->a[cls];
 	f = guest.tc->f[cls];
 	/* A is empty; the top of F is taken; the new A is stored, the new F not yet. */
 	while (*a)
 		ash_bin_flush("test", a--, 1);
-	assert_true(f[0] && f[-1]);
+	while (!f[0] || !f[-1])
+		*++f = take(cls);
+	guest.tc->f[cls] = f;
 	guest.tc->a[cls] = f - 1;
 	/* As for one that runs: this one waits, and would lose everything. */
 	*guest.tc->home = &ash_tcache_none;
@@ -574,20 +593,20 @@ static void wake_and_allocate(bool safe)
 
 static void the_event_of_a_refill_may_allocate_of_its_class(void **state)
 {
-	enum { N = 500 };
+	enum { N = 500, ROUNDS = 30 };
 	static void *held[N];
-	unsigned cls = nested_cls = size_class_of(16);
-	size_t marks = 0;
+	unsigned cls = nested_cls = size_class_of(16), nested = 0;
 
 	(void)state;
 	ash_arena_wake = wake_and_allocate;
-	for (unsigned round = 0; round < 4; round++) {
+	for (size_t round = 0; round < ROUNDS; round++) {
 		for (unsigned i = 0; i < N; i++) {
-			ash_arena_asleep = round && !cached(cls);
+			ash_arena_asleep = true;
 			nested_object = NULL;
 			held[i] = take(cls);
-			*(size_t *)held[i] = marks + i;
+			*(size_t *)held[i] = round * N + i;
 			if (nested_object) {
+				nested++;
 				assert_ptr_not_equal(nested_object, held[i]);
 				assert_int_equal(ash_threads_check(), 0);
 				put(cls, nested_object);
@@ -595,12 +614,12 @@ static void the_event_of_a_refill_may_allocate_of_its_class(void **state)
 		}
 		assert_int_equal(ash_threads_check(), 0);
 		for (unsigned i = 0; i < N; i++)
-			assert_int_equal(*(size_t *)held[i], marks + i);
+			assert_int_equal(*(size_t *)held[i], round * N + i);
 		assert_int_equal(in_use(cls), N);
 		for (unsigned i = 0; i < N; i++)
 			put(cls, held[i]);
-		marks += N;
 	}
+	assert_true(nested >= 3);
 	ash_arena_asleep = false;
 	everything_is_home();
 }
