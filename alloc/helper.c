@@ -103,6 +103,8 @@ static void *helper(void *unused)
 	unsigned quiet = 0, naps = 0;
 
 	ash_os_name_thread("ashlar-helper");
+	/* The C library frees what it keeps for a thread when that ends. */
+	ash_threads_do_without();
 	for (;;) {
 		ash_arena_tended(true);
 		ash_os_futex_wait_for(&state, AWAKE, NAP_MS);

@@ -128,7 +128,7 @@ void *ash_malloc_large(size_t size)
 
 static void small_free(const char *call, void *p, unsigned cls)
 {
-	struct tcache *tc = cache_of_thread();
+	struct tcache *tc = ash_tcache == &ash_tcache_none && ash_threads_frees_without() ? NULL : cache_of_thread();
 
 	if (unlikely(!tc)) {
 		ash_arena_uncached_event();

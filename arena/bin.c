@@ -13,6 +13,7 @@
 
 #include "arena/arena.h"
 #include "arena/misuse.h"
+#include "arena/pagemap.h"
 #include "arena/pool.h"
 #include "arena/punch.h"
 #include "base/bitmap.h"
@@ -529,16 +530,17 @@ void ash_bin_verify(void **objects, unsigned n)
 /* ---- slabs with holes */
 
 /* The slab of this bin that begins at `base`, NULL when there is none any more; lock held. The list is read first: only a
- * slab that belongs to a bin is on one, and those of this bin do not change while we hold its lock. */
+ * slab that belongs to a bin is on one, and those of this bin do not change while we hold its lock. And again: a descriptor
+ * that is used anew is all zeros, then a slab that is away, then of a kind. */
 static struct slab *bin_slab_at(const struct bin *bin, uintptr_t base)
 {
 	struct region *region = ash_region_of((void *)base);
 	struct slab *slab = region ? (struct slab *)region_span(region, (void *)base) : NULL;
 
-	if (!slab || load_acquire(&slab->list) == SLAB_AWAY || slab->span.kind != SPAN_SLAB ||
-	    slab->span.base != base || slab->span.cls != bin->cls || slab->span.arena != bin->arena)
+	if (!slab || load_acquire(&slab->list) == SLAB_AWAY || load_acquire(&slab->span.kind) != SPAN_SLAB ||
+	    load_acquire(&slab->list) == SLAB_AWAY)
 		return NULL;
-	return slab;
+	return slab->span.base == base && slab->span.cls == bin->cls && slab->span.arena == bin->arena ? slab : NULL;
 }
 
 /* Lock held: the slab can neither be filled from nor end until it comes back. */
@@ -693,6 +695,8 @@ static void slab_repair(struct bin *bin, struct slab *slab)
 	slab->hint = 0;
 	slab->list = SLAB_FULL;
 	slab->queued = false;
+	/* It may have been on its way out. */
+	ash_pagemap_set(slab->span.base, slab->span.granules, slab->span.cls);
 	count_add(&bin->slabs, 1);
 	bin->out += (size_t)(slab->slots - slab->nfree);
 	bin->empty_slabs += slab->nfree == slab->slots;

@@ -27,7 +27,7 @@ struct page_source {
 HIDDEN extern const struct page_source ash_system_pages;
 
 /* Lots begin at multiples of 256 KiB; see arena/lot.h. */
-#define LOT_LEAST ((size_t)1 << (18 - GRANULE_SHIFT))
+#define LOT_LEAST (GRANULE_SHIFT < 13 ? (size_t)32 : (size_t)1 << (18 - GRANULE_SHIFT))
 #define LOT_ORDERS 24
 
 struct region {

@@ -28,6 +28,13 @@
  * computation where two addressing modes cost nothing. */
 #define OPAQUE(x) __asm__("" : "+r"(x))
 
+/* Other threads see the stores of a thread in the order in which it made them. */
+#if defined(__x86_64__)
+#define ORDERED_STORES 1
+#else
+#define ORDERED_STORES 0
+#endif
+
 #define CACHE_LINE 64
 
 static inline size_t size_min(size_t a, size_t b)

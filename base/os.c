@@ -329,6 +329,15 @@ uint32_t ash_os_thread_id(void)
 	return id;
 }
 
+bool ash_os_thread_lives(uint32_t id)
+{
+	int saved = errno;
+	bool lives = syscall(SYS_tgkill, getpid(), id, 0) == 0 || errno != ESRCH;
+
+	errno = saved;
+	return lives;
+}
+
 /* The beginning of /proc/self/task/ID/NAME, terminated; false when it cannot be read. */
 static bool read_of_thread(uint32_t id, const char *name, char *buf, size_t size)
 {

@@ -96,6 +96,8 @@ bool ash_os_barrier_all_threads(void);
 
 /* The calling thread's number. */
 uint32_t ash_os_thread_id(void);
+/* True when this process has a thread of that number. */
+bool ash_os_thread_lives(uint32_t id);
 /* True when that thread waits in a system call that it made in the ordinary
  * course of its program, not in a signal handler. False also where nobody can
  * say (no /proc; handlers that do not block their signal). */

@@ -40,6 +40,25 @@ bool ash_threads_have_orphans(void)
 
 /* ---- they come and go */
 
+/* A thread that only frees gets a cache after so many: at the end of a thread, after its destructors, the C library frees
+ * what it kept for it, and a cache made there would never be given up. */
+#define FREES_WITHOUT 64
+static __thread unsigned char frees; /* owner */
+
+bool ash_threads_frees_without(void)
+{
+	return !own && frees < FREES_WITHOUT && ++frees;
+}
+
+/* Lock held. */
+static void orphan(struct tcache *tc)
+{
+	tc->state = TCACHE_ORPHAN;
+	tc->link = threads.orphans;
+	store_relaxed(&threads.orphans, tc);
+	count_sub(&threads.owned, 1);
+}
+
 /* The thread will have no cache any more. */
 static void give_up(struct tcache *tc)
 {
@@ -47,11 +66,13 @@ static void give_up(struct tcache *tc)
 	store_relaxed(&ash_tcache, &ash_tcache_none);
 	own = NULL;
 	lock_take(&threads.lock);
-	tc->state = TCACHE_ORPHAN;
-	tc->link = threads.orphans;
-	store_relaxed(&threads.orphans, tc);
-	count_sub(&threads.owned, 1);
+	orphan(tc);
 	lock_give(&threads.lock);
+}
+
+void ash_threads_do_without(void)
+{
+	exit_rounds = EXIT_ROUNDS;
 }
 
 static void thread_exit(void *arg)
@@ -137,6 +158,8 @@ struct tcache *ash_threads_attach(void)
 	}
 	lock_take(&threads.lock);
 	tc = fresh ? fresh : orphan_take();
+	if (tc)
+		tc->events &= ~1u; /* its thread may have been cancelled in a slow path */
 	if (fresh) {
 		tc->next = threads.all;
 		store_release(&threads.all, tc);
@@ -183,6 +206,16 @@ void ash_threads_flush_orphans(void)
 
 /* ---- borrowing from others */
 
+/* Lock held: true when its thread has ended without destructors (a raw exit, a child without fork handlers): its home is
+ * not there either. Then it becomes an orphan. */
+static bool is_widowed(struct tcache *tc)
+{
+	if (ash_os_thread_lives(tc->thread))
+		return false;
+	orphan(tc);
+	return true;
+}
+
 /* Lock held: takes caches out of the hands of their threads, from *next on, at most so many; returns them, linked. */
 static struct tcache *borrow(struct tcache **next, unsigned most, bool all, bool *restless)
 {
@@ -192,7 +225,7 @@ static struct tcache *borrow(struct tcache **next, unsigned most, bool all, bool
 		uint64_t position;
 		bool holds, rests;
 
-		if (tc->state != TCACHE_OWNED || tc == own || tc->borrowed)
+		if (tc->state != TCACHE_OWNED || tc == own || tc->borrowed || is_widowed(tc))
 			continue;
 		position = ash_tcache_position(tc, &holds);
 		rests = position == tc->resting;
@@ -218,7 +251,7 @@ static void empty(struct tcache *tc)
 		return;
 	if (ash_os_thread_waits(tc->thread))
 		ash_tcache_flush(tc);
-	else
+	else if (ORDERED_STORES)
 		ash_tcache_hollow(tc);
 }
 

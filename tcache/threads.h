@@ -29,6 +29,12 @@ void ash_threads_enable(bool on);
  * thread is ending, memory is out. */
 struct tcache *ash_threads_attach(void);
 
+/* This thread never gets a cache. */
+void ash_threads_do_without(void);
+
+/* True when a thread without a cache should do this free without one. */
+bool ash_threads_frees_without(void);
+
 /* This thread's cache is its own again: borrowers are done with it. */
 void ash_threads_return(struct tcache *tc);
 
