@@ -62,7 +62,6 @@ static const char *const unavailable[] = {
 	"max_background_threads",
 	"metadata_thp",
 	"mutex_max_spin",
-	"muzzy_decay_ms",
 	"narenas_ratio",
 	"oversize_threshold",
 	"percpu_arena",
@@ -84,7 +83,6 @@ static const char *const unavailable[] = {
 	"prof_thread_active_init",
 	"prof_time_resolution",
 	"prof_unbias",
-	"retain",
 	"san_guard_large",
 	"san_guard_small",
 	"slab_sizes",
@@ -98,7 +96,6 @@ static const char *const unavailable[] = {
 	"tcache_nslots_large",
 	"tcache_nslots_small_max",
 	"tcache_nslots_small_min",
-	"thp",
 	"trust_madvise",
 	"utrace",
 };

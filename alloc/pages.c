@@ -237,7 +237,8 @@ static void tables_walk(struct walk *w, const struct region *region, size_t comm
 	size_t bits = round_up(committed, 64);
 
 	table_walk(w, region->free, 1, bits, (uintptr_t)region->touched);
-	table_walk(w, region->touched, 1, bits, (uintptr_t)region->tick);
+	table_walk(w, region->touched, 1, bits, (uintptr_t)region->muzzy);
+	table_walk(w, region->muzzy, 1, bits, (uintptr_t)region->tick);
 	table_walk(w, region->tick, 8 * sizeof(*region->tick), committed, (uintptr_t)region->span);
 	table_walk(w, region->span, 8 * sizeof(struct span *), committed, region->spans_end);
 	if (region->lot)

@@ -73,7 +73,7 @@ static void summarize(const struct heap_stats *heap, struct ashlar_stats *s)
 	s->large_in_use = heap->large_in_use - ash_checked_waiting(0);
 	s->in_use = s->small_in_use + s->large_in_use;
 	s->slab = live - (load_relaxed(&ash_pool.large) << GRANULE_SHIFT);
-	s->dirty = load_relaxed(&ash_pool.dirty) << GRANULE_SHIFT;
+	s->dirty = (load_relaxed(&ash_pool.dirty) + load_relaxed(&ash_pool.muzzy)) << GRANULE_SHIFT;
 	s->metadata = load_relaxed(&ash_meta_descriptors.used) + load_relaxed(&ash_meta_magazines.used);
 	s->held = live + s->dirty + s->metadata;
 	s->reserved = load_relaxed(&ash_pool.reserved) + load_relaxed(&ash_meta_descriptors.reserved) +

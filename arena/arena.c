@@ -172,7 +172,7 @@ bool ash_arena_has_backlog(void)
 	bool possible = ash_purge_is_possible(&ash_pool);
 
 	if (possible)
-		bytes += load_relaxed(&ash_pool.dirty) << GRANULE_SHIFT;
+		bytes += (load_relaxed(&ash_pool.dirty) + ash_purge_muzzy_due(&ash_pool)) << GRANULE_SHIFT;
 	return bytes >= BACKLOG_BYTES || (possible && ash_punch_waiting() >= BACKLOG_SLABS);
 }
 
@@ -211,6 +211,8 @@ bool ash_arena_tend(void)
 	punch(now, ~0u);
 	lock_give(&reaping);
 	ash_purge_tend(&ash_pool);
+	if (!ash_options.retain)
+		ash_pool_shrink(&ash_pool);
 	ash_bin_limit_depots();
 	return ash_arena_has_backlog() || caches_hold();
 }
@@ -229,6 +231,8 @@ void ash_arena_tick(uint64_t now)
 	}
 	if (!ash_purge_tick(&ash_pool))
 		return;
+	if (!ash_options.retain)
+		ash_pool_shrink(&ash_pool);
 	ash_bin_limit_depots();
 	store_relaxed(&ash_arena_neglected, is_neglected());
 }
@@ -255,6 +259,8 @@ void ash_arena_drain(size_t keep)
 	ash_punch((uint32_t)(ash_os_now_ms() / TICK_MS), ~0u);
 	lock_give(&reaping);
 	ash_purge_down_to(&ash_pool, keep >> GRANULE_SHIFT);
+	if (!ash_options.retain)
+		ash_pool_shrink(&ash_pool);
 	ash_arena_trim_metadata();
 }
 

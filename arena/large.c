@@ -201,7 +201,7 @@ static void copy_and_purge(char *to, char *from, size_t size)
 
 		memcpy(to + at, from + at, n);
 		range.size = round_up(n, ash_page_size);
-		ash_purge_ranges(&range, 1);
+		ash_purge_ranges(&range, 1, false);
 	}
 }
 

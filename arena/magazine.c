@@ -158,7 +158,7 @@ static void run_give(size_t page, size_t end)
 	struct range range = {(void *)(store.base + page * ash_page_size), (end - page) * ash_page_size};
 
 	/* A refusal costs nothing: the pages are as good as new either way. */
-	ash_purge_ranges(&range, 1);
+	ash_purge_ranges(&range, 1, false);
 	lock_take(&store.lock);
 	bitmap_set(store.clean, page, end - page);
 	store.clean_pages += end - page;

@@ -24,6 +24,8 @@
 #define COMMIT_FIRST MIB_GRANULES
 #define COMMIT_MOST (32 * MIB_GRANULES)
 
+/* Huge pages are none of a heap's concern below this: 2 MiB too many would be 6 % of it. */
+#define THP_LIVE (32 * MIB_GRANULES)
 /* A span this long is given back when freed. */
 #define AT_ONCE (1024 * MIB_GRANULES)
 
@@ -81,6 +83,20 @@ static void descriptor_give(struct pool *pool, struct span *span, size_t bytes)
 
 enum extent { EXTENDED, NO_ROOM, REFUSED };
 
+/* Huge pages for what has just become accessible. In a small heap a touched byte would cost 2 MiB, and where the system
+ * gives huge pages to everyone it would fill again what was given back. */
+static void advise_huge(const struct pool *pool, const struct region *region, size_t from)
+{
+	void *p = (void *)region_address(region, from);
+	size_t size = (region->committed - from) << GRANULE_SHIFT;
+	unsigned thp = ash_options.thp;
+
+	if (thp == THP_NEVER || (thp == THP_AUTO && pool->live < THP_LIVE))
+		ash_os_no_huge(p, size);
+	else if (thp == THP_ALWAYS)
+		ash_os_huge(p, size);
+}
+
 /* Commits granules up to `upto`, or more by the step. */
 static enum extent region_extend(struct pool *pool, struct region *region, size_t upto)
 {
@@ -91,6 +107,7 @@ static enum extent region_extend(struct pool *pool, struct region *region, size_
 	if (!ash_region_commit(region, pool->source, step) &&
 	    (step == upto || !ash_region_commit(region, pool->source, upto)))
 		return REFUSED;
+	advise_huge(pool, region, before);
 	count_add(&pool->committed, region->committed - before);
 	pool->commit_step = size_min(2 * pool->commit_step, COMMIT_MOST);
 	return EXTENDED;
@@ -201,6 +218,31 @@ void ash_pool_publish(struct span *span, size_t entries, bool lead)
 		store_release(&region->span[g + i], lead ? span : NULL);
 }
 
+/* The granule behind the last that is in use or holds something. */
+static size_t region_end(const struct region *region)
+{
+	size_t end = region->committed;
+
+	while (end && bitmap_test(region->free, end - 1) && !bitmap_test(region->touched, end - 1))
+		end--;
+	return round_up(end, COMMIT_FIRST);
+}
+
+void ash_pool_shrink(struct pool *pool)
+{
+	lock_take(&pool->lock);
+	for (unsigned i = 0; i < pool->nregions && !pool->in_system; i++) {
+		struct region *region = pool->region[i];
+		size_t end = region_end(region), before = region->committed;
+
+		if (end < before && ash_region_decommit(region, pool->source, end)) {
+			count_sub(&pool->committed, before - end);
+			pool->commit_step = COMMIT_FIRST;
+		}
+	}
+	lock_give(&pool->lock);
+}
+
 bool ash_pool_touched(const struct span *span, size_t g)
 {
 	const struct region *region = ash_region_of((void *)span->base);
@@ -309,6 +351,7 @@ static void region_repair(struct pool *pool, struct region *region)
 		for (size_t i = g; i < g + n; i++) {
 			if (!bitmap_test(region->touched, i))
 				continue;
+			bitmap_clear(region->muzzy, i, 1);
 			dirty++;
 			ash_purge_requeue(pool, region, i);
 		}
@@ -323,8 +366,9 @@ void ash_pool_repair(struct pool *pool)
 		return;
 	pool->purging = false;
 	pool->in_system = 0;
-	pool->queue_head = pool->queue_tail = 0;
-	pool->dirty = pool->live = 0;
+	pool->dirty_queue.head = pool->dirty_queue.tail = 0;
+	pool->muzzy_queue.head = pool->muzzy_queue.tail = 0;
+	pool->dirty = pool->muzzy = pool->live = 0;
 	memset(pool->descriptors, 0, sizeof(pool->descriptors));
 	for (unsigned i = 0; i < pool->nregions; i++)
 		region_repair(pool, pool->region[i]);
@@ -359,7 +403,7 @@ static int region_check(const struct region *region)
 
 int ash_pool_check(struct pool *pool)
 {
-	size_t live = 0, dirty = 0, committed = 0;
+	size_t live = 0, dirty = 0, muzzy = 0, committed = 0;
 	int broken = 0;
 
 	lock_take(&pool->lock);
@@ -369,12 +413,17 @@ int ash_pool_check(struct pool *pool)
 		broken += region_check(region);
 		committed += region->committed;
 		live += region->committed - bitmap_count(region->free, 0, region->committed);
-		for (size_t w = 0; w < (region->committed + 63) / 64; w++)
-			dirty += (size_t)__builtin_popcountll(region->free[w] & region->touched[w]);
+		for (size_t w = 0; w < (region->committed + 63) / 64; w++) {
+			uint64_t touched = region->free[w] & region->touched[w];
+
+			dirty += (size_t)__builtin_popcountll(touched & ~region->muzzy[w]);
+			muzzy += (size_t)__builtin_popcountll(touched & region->muzzy[w]);
+		}
 	}
 	if (!pool->in_system) {
 		broken += told(pool->live != live, "live granules", pool->live, live);
 		broken += told(pool->dirty != dirty, "dirty granules", pool->dirty, dirty);
+		broken += told(pool->muzzy != muzzy, "muzzy granules", pool->muzzy, muzzy);
 		broken += told(pool->committed != committed, "committed granules", pool->committed, committed);
 	}
 	lock_give(&pool->lock);

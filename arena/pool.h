@@ -7,7 +7,7 @@
  * rare commit of fresh address space. The caller holds no lock of rank POOL or
  * above it, and no bin's: a give may purge.
  *
- *   live + dirty + clean = committed granules
+ *   live + dirty + muzzy + clean = committed granules
  *   live   granules in spans
  *   dirty  free granules that may have memory behind them
  */
@@ -37,6 +37,14 @@ struct freed {
 	uint32_t granules;
 };
 
+/* A ring of such records, oldest first. */
+struct age_queue {
+	struct freed *ring;
+	size_t size; /* a power of two or 0 */
+	size_t head;
+	size_t tail;
+};
+
 /* A granule of a region. */
 struct place {
 	struct region *region;
@@ -56,14 +64,13 @@ struct pool {
 	unsigned lots;                              /* lock: arena/lot.c: has this pool lots? */
 	struct span *descriptors[DESCRIPTOR_SIZES]; /* lock: free ones, by size */
 
-	struct freed *queue; /* lock: ring of freed granules, oldest at head */
-	size_t queue_size;   /* lock: a power of two or 0 */
-	size_t queue_head;   /* lock */
-	size_t queue_tail;   /* lock */
+	struct age_queue dirty_queue; /* lock: freed granules */
+	struct age_queue muzzy_queue; /* lock: those that the system may take when it needs memory */
 
 	size_t live;        /* lock, racy readers: granules */
 	size_t hollow;      /* atomic: of these, in slabs without an object in use, some 100 ms ago */
 	size_t dirty;       /* lock, racy readers: granules */
+	size_t muzzy;       /* lock, racy readers: granules; free, and the system may have taken their memory */
 	size_t committed;   /* lock, racy readers: granules */
 	size_t reserved;    /* lock, racy readers: bytes */
 	size_t large;       /* lock, racy readers: granules of large objects */
@@ -112,6 +119,10 @@ bool ash_pool_resize(struct pool *pool, struct span *span, size_t granules);
 /* True when granule g of the span may hold something else than zeros. The
  * caller owns the span. */
 bool ash_pool_touched(const struct span *span, size_t g);
+
+/* retain:false: ends of regions that nothing is in become address space again,
+ * without access. Takes the lock. */
+void ash_pool_shrink(struct pool *pool);
 
 /* For arena/lot.c, lock held: makes granules up to `upto` accessible (true also
  * when they are), and a new region of at least `least` granules. */

@@ -145,7 +145,7 @@ static struct bin *bin_of(const struct slab *slab)
 /* A batch's worth leaves the system's hands or ours; true when there may be more. */
 static void batch_give(void)
 {
-	bool given = batch.ranges == 0 || ash_purge_ranges(batch.range, batch.ranges);
+	bool given = batch.ranges == 0 || ash_purge_ranges(batch.range, batch.ranges, false);
 
 	for (unsigned i = 0; i < batch.slabs; i++)
 		ash_bin_restore(bin_of(batch.slab[i]), batch.slab[i], given ? 0 : batch.parts[i]);

@@ -48,11 +48,11 @@
 
 struct purge_price ash_purge_price;
 
-bool ash_purge_ranges(const struct range *ranges, unsigned n)
+bool ash_purge_ranges(const struct range *ranges, unsigned n, bool lazily)
 {
 	uint64_t begin = ash_os_thread_cpu_ns();
 	size_t calls = 0, bytes = 0;
-	bool given = ash_os_purge(ranges, n, &calls);
+	bool given = ash_os_purge(ranges, n, lazily, &calls);
 
 	for (unsigned i = 0; given && i < n; i++)
 		bytes += ranges[i].size;
@@ -121,60 +121,60 @@ static bool freed_stale(const struct freed *f)
 	return true;
 }
 
-static struct freed *queue_at(struct pool *pool, size_t i)
+static struct freed *queue_at(struct age_queue *q, size_t i)
 {
-	return &pool->queue[i & (pool->queue_size - 1)];
+	return &q->ring[i & (q->size - 1)];
 }
 
 /* Drops records that count for nothing any more, in place. */
-static void queue_compact(struct pool *pool)
+static void queue_compact(struct age_queue *q)
 {
-	size_t kept = pool->queue_head;
+	size_t kept = q->head;
 
-	for (size_t i = pool->queue_head; i != pool->queue_tail; i++) {
-		if (!freed_stale(queue_at(pool, i)))
-			*queue_at(pool, kept++) = *queue_at(pool, i);
+	for (size_t i = q->head; i != q->tail; i++) {
+		if (!freed_stale(queue_at(q, i)))
+			*queue_at(q, kept++) = *queue_at(q, i);
 	}
-	pool->queue_tail = kept;
+	q->tail = kept;
 }
 
-static bool queue_grow(struct pool *pool)
+static bool queue_grow(struct age_queue *q)
 {
-	size_t size = pool->queue_size ? 2 * pool->queue_size : QUEUE_FIRST, n = 0;
-	struct freed *queue = ash_meta_alloc(&ash_meta_descriptors, size * sizeof(*queue), CACHE_LINE);
+	size_t size = q->size ? 2 * q->size : QUEUE_FIRST, n = 0;
+	struct freed *ring = ash_meta_alloc(&ash_meta_descriptors, size * sizeof(*ring), CACHE_LINE);
 
-	if (!queue)
+	if (!ring)
 		return false;
-	for (size_t i = pool->queue_head; i != pool->queue_tail; i++)
-		queue[n++] = *queue_at(pool, i);
-	if (pool->queue)
-		ash_meta_clear(pool->queue, pool->queue_size * sizeof(*queue));
-	pool->queue = queue;
-	pool->queue_size = size;
-	pool->queue_head = 0;
-	pool->queue_tail = n;
+	for (size_t i = q->head; i != q->tail; i++)
+		ring[n++] = *queue_at(q, i);
+	if (q->ring)
+		ash_meta_clear(q->ring, q->size * sizeof(*ring));
+	q->ring = ring;
+	q->size = size;
+	q->head = 0;
+	q->tail = n;
 	return true;
 }
 
-static bool queue_room(struct pool *pool)
+static bool queue_room(struct age_queue *q)
 {
-	if (pool->queue_tail - pool->queue_head < pool->queue_size)
+	if (q->tail - q->head < q->size)
 		return true;
-	queue_compact(pool);
-	if (pool->queue_size && pool->queue_tail - pool->queue_head <= pool->queue_size / 2)
+	queue_compact(q);
+	if (q->size && q->tail - q->head <= q->size / 2)
 		return true;
-	return queue_grow(pool);
+	return queue_grow(q);
 }
 
 /* Granules just freed join the record before them where they continue it. */
-static bool queue_join(struct pool *pool, unsigned region, size_t g, size_t n)
+static bool queue_join(struct age_queue *q, uint32_t now, unsigned region, size_t g, size_t n)
 {
 	struct freed *last;
 
-	if (pool->queue_head == pool->queue_tail)
+	if (q->head == q->tail)
 		return false;
-	last = queue_at(pool, pool->queue_tail - 1);
-	if (last->region != region || last->tick != pool->now)
+	last = queue_at(q, q->tail - 1);
+	if (last->region != region || last->tick != now)
 		return false;
 	if ((size_t)last->granule + last->granules == g) {
 		last->granules += (uint32_t)n;
@@ -188,19 +188,19 @@ static bool queue_join(struct pool *pool, unsigned region, size_t g, size_t n)
 	return false;
 }
 
-/* Without room the granules stay dirty until they are taken again. */
-static void queue_push(struct pool *pool, unsigned region, size_t g, size_t n)
+/* Without room the granules stay as they are until they are taken again. */
+static void queue_push(struct age_queue *q, uint32_t now, unsigned region, size_t g, size_t n)
 {
-	if (queue_join(pool, region, g, n) || !queue_room(pool))
+	if (queue_join(q, now, region, g, n) || !queue_room(q))
 		return;
-	*queue_at(pool, pool->queue_tail++) =
-		(struct freed){.region = region, .tick = pool->now, .granule = (uint32_t)g, .granules = (uint32_t)n};
+	*queue_at(q, q->tail++) =
+		(struct freed){.region = region, .tick = now, .granule = (uint32_t)g, .granules = (uint32_t)n};
 }
 
 void ash_purge_requeue(struct pool *pool, struct region *region, size_t g)
 {
 	region->tick[g] = pool->now;
-	queue_push(pool, region->index, g, 1);
+	queue_push(&pool->dirty_queue, pool->now, region->index, g, 1);
 }
 
 /* ---- granules between free and in use */
@@ -211,14 +211,27 @@ void ash_granules_clean(struct pool *pool, struct region *region, size_t g, size
 	region->first_free = size_min(region->first_free, g);
 }
 
-void ash_granules_dirty(struct pool *pool, struct region *region, size_t g, size_t n)
+/* Free granules with something behind them join a queue. */
+static void granules_age(struct pool *pool, struct age_queue *q, struct region *region, size_t g, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		region->tick[g + i] = pool->now;
-	bitmap_set(region->touched, g, n);
 	ash_granules_clean(pool, region, g, n);
+	queue_push(q, pool->now, region->index, g, n);
+}
+
+void ash_granules_dirty(struct pool *pool, struct region *region, size_t g, size_t n)
+{
+	bitmap_set(region->touched, g, n);
 	count_add(&pool->dirty, n);
-	queue_push(pool, region->index, g, n);
+	granules_age(pool, &pool->dirty_queue, region, g, n);
+}
+
+static void granules_muzzy(struct pool *pool, struct region *region, size_t g, size_t n)
+{
+	bitmap_set(region->muzzy, g, n);
+	count_add(&pool->muzzy, n);
+	granules_age(pool, &pool->muzzy_queue, region, g, n);
 }
 
 /* Fresh granules that were given back within the last second: that was too early. */
@@ -230,20 +243,23 @@ static void count_regret(struct pool *pool, const struct region *region, size_t 
 	}
 }
 
-/* Returns how many of them are fresh: without memory behind them so far. */
 size_t ash_granules_take(struct pool *pool, struct region *region, size_t g, size_t n)
 {
-	size_t dirty = bitmap_count(region->touched, g, n);
+	size_t touched = bitmap_count(region->touched, g, n), muzzy = 0;
 
-	if (pool->given && dirty < n)
+	if (pool->given && touched < n)
 		count_regret(pool, region, g, n);
-
+	if (unlikely(pool->muzzy)) {
+		muzzy = bitmap_count(region->muzzy, g, n);
+		bitmap_clear(region->muzzy, g, n);
+		count_sub(&pool->muzzy, muzzy);
+	}
 	bitmap_clear(region->free, g, n);
 	if (region->first_free == g)
 		region->first_free = g + n;
-	count_sub(&pool->dirty, dirty);
+	count_sub(&pool->dirty, touched - muzzy);
 	count_add(&pool->live, n);
-	return n - dirty;
+	return n - touched;
 }
 
 /* ---- giving memory back */
@@ -261,11 +277,18 @@ struct batch {
 /* One purge at a time (pool->purging), so one batch serves each pool; it is the ordinary pool's alone so far. */
 static struct batch batch;
 
+/* What is given back: which queue, from which counter, and how. */
+struct giving {
+	struct age_queue *queue;
+	size_t *count;
+	bool lazily; /* the system may take it when it needs memory, and it becomes muzzy */
+};
+
 /* Takes [g, g + n) out of circulation until the system has them. */
-static void batch_add(struct pool *pool, struct region *region, size_t g, size_t n)
+static void batch_add(const struct giving *giving, struct region *region, size_t g, size_t n)
 {
 	bitmap_clear(region->free, g, n);
-	count_sub(&pool->dirty, n);
+	count_sub(giving->count, n);
 	batch.range[batch.n] = (struct range){(void *)region_address(region, g), n << GRANULE_SHIFT};
 	batch.part[batch.n].region = region;
 	batch.part[batch.n].granule = g;
@@ -273,12 +296,14 @@ static void batch_add(struct pool *pool, struct region *region, size_t g, size_t
 	batch.n++;
 }
 
-/* Moves granules of the oldest records into the batch until dirty <= target. */
-static void batch_fill(struct pool *pool, size_t target, uint32_t newest, unsigned budget)
+/* Moves granules of the oldest records into the batch until the count is <= target. */
+static void batch_fill(const struct giving *giving, size_t target, uint32_t newest, unsigned budget)
 {
-	while (pool->queue_head != pool->queue_tail && pool->dirty > target && batch.n < budget) {
-		struct freed *f = queue_at(pool, pool->queue_head);
-		size_t g = f->granule, end = g + f->granules, start, excess = pool->dirty - target;
+	struct age_queue *q = giving->queue;
+
+	while (q->head != q->tail && *giving->count > target && batch.n < budget) {
+		struct freed *f = queue_at(q, q->head);
+		size_t g = f->granule, end = g + f->granules, start, excess = *giving->count - target;
 
 		if (tick_after(f->tick, newest))
 			break;
@@ -287,16 +312,26 @@ static void batch_fill(struct pool *pool, size_t target, uint32_t newest, unsign
 		for (start = g; g < end && g - start < excess && freed_counts(f, g);)
 			g++;
 		if (g > start)
-			batch_add(pool, ash_regions[f->region], start, g - start);
+			batch_add(giving, ash_regions[f->region], start, g - start);
 		f->granule = (uint32_t)g;
 		f->granules = (uint32_t)(end - g);
 		if (g == end)
-			pool->queue_head++;
+			q->head++;
 	}
 }
 
-/* Returns how many granules the system has now. */
-static size_t batch_return(struct pool *pool, bool given)
+/* The system has [g, g + n) now. */
+static void part_given(struct pool *pool, struct region *region, size_t g, size_t n)
+{
+	bitmap_clear(region->touched, g, n);
+	bitmap_clear(region->muzzy, g, n);
+	ash_granules_clean(pool, region, g, n);
+	for (size_t k = 0; k < n; k++)
+		region->tick[g + k] = pool->now;
+}
+
+/* Returns how many granules the system has, or may take, now. */
+static size_t batch_return(struct pool *pool, const struct giving *giving, bool given)
 {
 	size_t granules = 0;
 
@@ -305,13 +340,14 @@ static size_t batch_return(struct pool *pool, bool given)
 		size_t g = batch.part[i].granule, n = batch.part[i].granules;
 
 		if (!given) {
+			bitmap_clear(region->muzzy, g, n);
 			ash_granules_dirty(pool, region, g, n);
 			continue;
 		}
-		bitmap_clear(region->touched, g, n);
-		ash_granules_clean(pool, region, g, n);
-		for (size_t k = 0; k < n; k++)
-			region->tick[g + k] = pool->now;
+		if (giving->lazily)
+			granules_muzzy(pool, region, g, n);
+		else
+			part_given(pool, region, g, n);
 		granules += n;
 	}
 	if (!given)
@@ -319,10 +355,10 @@ static size_t batch_return(struct pool *pool, bool given)
 	return granules;
 }
 
-/* Gives back what was freed no later than `newest`, oldest first, until dirty
- * <= target or `budget` ranges are through. Drops the lock around the calls.
- * Returns how many granules that were. */
-static size_t purge(struct pool *pool, size_t target, uint32_t newest, unsigned budget)
+/* Gives back what joined the queue no later than `newest`, oldest first, until
+ * the count <= target or `budget` ranges are through. Drops the lock around the
+ * calls. Returns how many granules that were. */
+static size_t give(struct pool *pool, const struct giving *giving, size_t target, uint32_t newest, unsigned budget)
 {
 	size_t granules = 0;
 
@@ -334,19 +370,42 @@ static size_t purge(struct pool *pool, size_t target, uint32_t newest, unsigned 
 		bool given;
 
 		batch.n = 0;
-		batch_fill(pool, target, newest, budget < BATCH ? budget : BATCH);
+		batch_fill(giving, target, newest, budget < BATCH ? budget : BATCH);
 		if (!batch.n)
 			break;
 		budget -= batch.n;
 		pool->in_system++;
 		lock_give(&pool->lock);
-		given = ash_purge_ranges(batch.range, batch.n);
+		given = ash_purge_ranges(batch.range, batch.n, giving->lazily);
 		lock_take(&pool->lock);
 		pool->in_system--;
-		granules += batch_return(pool, given);
+		granules += batch_return(pool, giving, given);
 	}
 	pool->purging = false;
 	return granules;
+}
+
+/* Dirty granules, at once. */
+static size_t purge(struct pool *pool, size_t target, uint32_t newest, unsigned budget)
+{
+	struct giving giving = {.queue = &pool->dirty_queue, .count = &pool->dirty};
+
+	return give(pool, &giving, target, newest, budget);
+}
+
+/* Dirty granules become muzzy. */
+static void release(struct pool *pool, uint32_t newest, unsigned budget)
+{
+	struct giving giving = {.queue = &pool->dirty_queue, .count = &pool->dirty, .lazily = true};
+
+	give(pool, &giving, 0, newest, budget);
+}
+
+static void purge_muzzy(struct pool *pool, uint32_t newest, unsigned budget)
+{
+	struct giving giving = {.queue = &pool->muzzy_queue, .count = &pool->muzzy};
+
+	give(pool, &giving, 0, newest, budget);
 }
 
 /* The caps learn: where more than half of what they gave back was wanted again
@@ -410,13 +469,24 @@ void ash_purge_excess(struct pool *pool)
 		purge_to_cap(pool, cap, pool->now, 16 * BATCH);
 }
 
+static uint32_t decay_ticks(int64_t ms)
+{
+	return TICKS(size_min((size_t)ms, (size_t)1 << 31));
+}
+
 /* R2 and R3's soft cap. */
 static void rule_decay(struct pool *pool, uint32_t cap_age, unsigned budget)
 {
-	uint32_t decay = TICKS(size_min((size_t)ash_options.dirty_decay_ms, (size_t)1 << 31));
+	uint32_t decay = decay_ticks(ash_options.dirty_decay_ms);
 
 	caps_forget(pool);
-	purge(pool, 0, pool->now - decay, budget);
+	if (ash_options.muzzy_decay_ms == 0) {
+		purge(pool, 0, pool->now - decay, budget);
+	} else {
+		release(pool, pool->now - decay, budget);
+		if (ash_options.muzzy_decay_ms > 0)
+			purge_muzzy(pool, pool->now - decay_ticks(ash_options.muzzy_decay_ms), budget);
+	}
 	if (pool->dirty > soft_cap(pool))
 		purge_to_cap(pool, soft_cap(pool), pool->now - (decay < cap_age ? decay : cap_age), budget);
 }
@@ -448,13 +518,24 @@ void ash_purge_tend(struct pool *pool)
 	lock_give(&pool->lock);
 }
 
+static void queue_trim(struct age_queue *q)
+{
+	queue_compact(q);
+	if (q->ring && q->head == q->tail)
+		ash_meta_clear(q->ring, q->size * sizeof(*q->ring));
+}
+
 void ash_purge_trim(struct pool *pool)
 {
 	lock_take(&pool->lock);
-	queue_compact(pool);
-	if (pool->queue && pool->queue_head == pool->queue_tail)
-		ash_meta_clear(pool->queue, pool->queue_size * sizeof(*pool->queue));
+	queue_trim(&pool->dirty_queue);
+	queue_trim(&pool->muzzy_queue);
 	lock_give(&pool->lock);
+}
+
+size_t ash_purge_muzzy_due(const struct pool *pool)
+{
+	return ash_options.muzzy_decay_ms >= 0 ? load_relaxed(&pool->muzzy) : 0;
 }
 
 bool ash_purge_is_possible(const struct pool *pool)
@@ -466,6 +547,7 @@ void ash_purge_down_to(struct pool *pool, size_t granules)
 {
 	lock_take(&pool->lock);
 	ash_purge_look(pool);
+	purge_muzzy(pool, pool->now, ALL_RANGES);
 	purge(pool, granules, pool->now, ALL_RANGES);
 	lock_give(&pool->lock);
 }
@@ -477,7 +559,7 @@ void ash_purge_now(struct pool *pool, struct region *region, size_t g, size_t n)
 
 	pool->in_system++;
 	lock_give(&pool->lock);
-	given = ash_purge_ranges(&range, 1);
+	given = ash_purge_ranges(&range, 1, false);
 	lock_take(&pool->lock);
 	pool->in_system--;
 	if (!given) {

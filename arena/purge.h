@@ -23,9 +23,9 @@ HIDDEN extern struct purge_price {
 	uint64_t cpu_ns; /* atomic: CPU time in those calls */
 } ash_purge_price;
 
-/* Gives the memory behind n ranges back, at a price that is counted. No lock of
- * rank BIN or above held. False: refused. */
-bool ash_purge_ranges(const struct range *ranges, unsigned n);
+/* Gives the memory behind n ranges back (see ash_os_purge), at a price that is
+ * counted. No lock of rank BIN or above held. False: refused. */
+bool ash_purge_ranges(const struct range *ranges, unsigned n, bool lazily);
 
 /* Sets pool->now by the clock. */
 void ash_purge_look(struct pool *pool);
@@ -71,6 +71,9 @@ void ash_purge_trim(struct pool *pool);
 
 /* False where decay is off, or the system has just refused to take memory back. */
 bool ash_purge_is_possible(const struct pool *pool);
+
+/* Muzzy granules that are to go back some time. Racy. */
+size_t ash_purge_muzzy_due(const struct pool *pool);
 
 /* Gives all dirty memory but so many granules back. */
 void ash_purge_down_to(struct pool *pool, size_t granules);

@@ -22,6 +22,7 @@ const struct page_source ash_system_pages = {
 	.reserve_at = ash_os_reserve_at,
 	.unmap = ash_os_unmap,
 	.commit = ash_os_commit,
+	.decommit = ash_os_decommit,
 };
 
 struct region *ash_regions[REGIONS_MAX];
@@ -111,11 +112,15 @@ static void region_publish(struct region *region)
 static bool region_tables(struct region *region, const struct page_source *source, bool lots)
 {
 	size_t words = round_up(region->granules, 64) / 8;
-	size_t sizes[] = {words, words, region->granules * sizeof(uint32_t), region->granules * sizeof(struct span *),
+	size_t sizes[] = {words,
+			  words,
+			  words,
+			  region->granules * sizeof(uint32_t),
+			  region->granules * sizeof(struct span *),
 			  lots ? region->granules / LOT_LEAST * sizeof(uint32_t) : 0};
-	uintptr_t at[5], total = 0, base;
+	uintptr_t at[6], total = 0, base;
 
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 6; i++) {
 		at[i] = total;
 		total += round_up(sizes[i], ash_page_size);
 	}
@@ -125,10 +130,11 @@ static bool region_tables(struct region *region, const struct page_source *sourc
 	ash_os_no_huge((void *)base, total);
 	region->free = (uint64_t *)(base + at[0]);
 	region->touched = (uint64_t *)(base + at[1]);
-	region->tick = (uint32_t *)(base + at[2]);
-	region->span = (struct span **)(base + at[3]);
-	region->lot = lots ? (uint32_t *)(base + at[4]) : NULL;
-	region->spans_end = base + at[4];
+	region->muzzy = (uint64_t *)(base + at[2]);
+	region->tick = (uint32_t *)(base + at[3]);
+	region->span = (struct span **)(base + at[4]);
+	region->lot = lots ? (uint32_t *)(base + at[5]) : NULL;
+	region->spans_end = base + at[5];
 	region->tables_end = base + total;
 	return true;
 }
@@ -172,13 +178,26 @@ bool ash_region_commit(struct region *region, const struct page_source *source, 
 	/* The program's memory first: where that is refused, nothing else is spent. */
 	if (!source->commit((void *)base, size) || !ash_pagemap_cover(base, size) ||
 	    !table_commit(source, region->free, 1, bits_from, bits_upto, (uintptr_t)region->touched) ||
-	    !table_commit(source, region->touched, 1, bits_from, bits_upto, (uintptr_t)region->tick) ||
+	    !table_commit(source, region->touched, 1, bits_from, bits_upto, (uintptr_t)region->muzzy) ||
+	    !table_commit(source, region->muzzy, 1, bits_from, bits_upto, (uintptr_t)region->tick) ||
 	    !table_commit(source, region->tick, 8 * sizeof(uint32_t), from, upto, (uintptr_t)region->span) ||
 	    !table_commit(source, region->span, 8 * sizeof(struct span *), from, upto, region->spans_end) ||
 	    (region->lot && !table_commit(source, region->lot, LOT_BITS, from, upto, region->tables_end)))
 		return false;
 	bitmap_set(region->free, from, upto - from);
 	store_release(&region->committed, upto);
+	return true;
+}
+
+bool ash_region_decommit(struct region *region, const struct page_source *source, size_t from)
+{
+	size_t size = (region->committed - from) << GRANULE_SHIFT;
+
+	if (!source->decommit((void *)region_address(region, from), size))
+		return false;
+	bitmap_clear(region->free, from, region->committed - from);
+	store_release(&region->committed, from);
+	region->first_free = size_min(region->first_free, from);
 	return true;
 }
 

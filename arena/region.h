@@ -8,7 +8,7 @@
  *
  *   a granule is in use (free = 0) or free (free = 1) or being purged (free = 0, no span)
  *   touched = 0 means: reads as zeros, no memory behind it
- *   dirty granules = free and touched
+ *   dirty granules = free and touched, and not muzzy
  */
 #ifndef ASH_ARENA_REGION_H
 #define ASH_ARENA_REGION_H
@@ -22,6 +22,7 @@ struct page_source {
 	void *(*reserve_at)(uintptr_t hint, size_t size);
 	void (*unmap)(void *p, size_t size);
 	bool (*commit)(void *p, size_t size);
+	bool (*decommit)(void *p, size_t size);
 };
 
 HIDDEN extern const struct page_source ash_system_pages;
@@ -37,6 +38,7 @@ struct region {
 	size_t first_free;             /* pool lock: no granule below it is free */
 	uint64_t *free;                /* pool lock: bitmap */
 	uint64_t *touched;             /* pool lock, racy readers that own the granule: bitmap */
+	uint64_t *muzzy;               /* pool lock: bitmap; of the free and touched */
 	uint32_t *tick;                /* pool lock: when a dirty granule was freed */
 	struct span **span;            /* pool lock writes, readers hold an object in it */
 	uint32_t *lot;                 /* pool lock: see arena/lot.h; NULL in an ordinary region */
@@ -58,6 +60,10 @@ struct region *ash_region_new(const struct page_source *source, size_t want, siz
 
 /* Makes granules [committed, upto) accessible and free. Pool lock held. */
 bool ash_region_commit(struct region *region, const struct page_source *source, size_t upto);
+
+/* Makes the granules from `from` to committed, all free and clean, inaccessible
+ * again. False when refused. Pool lock held. */
+bool ash_region_decommit(struct region *region, const struct page_source *source, size_t from);
 
 /* The first fit of n free granules whose address is a multiple of `align`
  * granules (a power of two); SIZE_MAX when there is none. Pool lock held. */

@@ -106,7 +106,7 @@ void ash_meta_clear(void *p, size_t size)
 	size_t calls = 0;
 
 	if (begin < end)
-		ash_os_purge(&(struct range){(void *)begin, end - begin}, 1, &calls);
+		ash_os_purge(&(struct range){(void *)begin, end - begin}, 1, false, &calls);
 }
 
 void ash_meta_fork_prepare(void)

@@ -21,6 +21,9 @@
 #include "base/bitmap.h"
 #include "base/compiler.h"
 
+#ifndef MADV_FREE
+#define MADV_FREE 8
+#endif
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
@@ -101,11 +104,28 @@ bool ash_os_commit(void *p, size_t size)
 	return ok;
 }
 
+bool ash_os_decommit(void *p, size_t size)
+{
+	int saved = errno;
+	bool ok = mmap(p, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == p;
+
+	errno = saved;
+	return ok;
+}
+
 void ash_os_unmap(void *p, size_t size)
 {
 	int saved = errno;
 
 	munmap(p, size);
+	errno = saved;
+}
+
+void ash_os_huge(void *p, size_t size)
+{
+	int saved = errno;
+
+	madvise(p, size, MADV_HUGEPAGE);
 	errno = saved;
 }
 
@@ -118,7 +138,7 @@ void ash_os_no_huge(void *p, size_t size)
 }
 
 /* One call for all ranges; returns how many ranges it gave back whole. */
-static unsigned purge_vector(const struct range *ranges, unsigned n, size_t *calls)
+static unsigned purge_vector(const struct range *ranges, unsigned n, int advice, size_t *calls)
 {
 	_Static_assert(sizeof(struct range) == sizeof(struct iovec) &&
 			       offsetof(struct range, size) == offsetof(struct iovec, iov_len),
@@ -129,7 +149,7 @@ static unsigned purge_vector(const struct range *ranges, unsigned n, size_t *cal
 	if (n < 2 || load_relaxed(&process_madvise_refused))
 		return 0;
 	++*calls;
-	bytes = syscall(SYS_process_madvise, PIDFD_SELF_PROCESS, ranges, (size_t)n, MADV_DONTNEED, 0);
+	bytes = syscall(SYS_process_madvise, PIDFD_SELF_PROCESS, ranges, (size_t)n, advice, 0);
 	if (bytes < 0) {
 		store_relaxed(&process_madvise_refused, true);
 		return 0;
@@ -158,14 +178,15 @@ static bool purge_is_real(void)
 	return load_relaxed(&known) == REAL;
 }
 
-bool ash_os_purge(const struct range *ranges, unsigned n, size_t *calls)
+bool ash_os_purge(const struct range *ranges, unsigned n, bool lazily, size_t *calls)
 {
+	int advice = lazily ? MADV_FREE : MADV_DONTNEED;
 	int saved = errno;
 	bool ok = purge_is_real();
 
-	for (unsigned i = ok ? purge_vector(ranges, n, calls) : 0; ok && i < n; i++) {
+	for (unsigned i = ok ? purge_vector(ranges, n, advice, calls) : 0; ok && i < n; i++) {
 		++*calls;
-		ok = madvise(ranges[i].base, ranges[i].size, MADV_DONTNEED) == 0;
+		ok = madvise(ranges[i].base, ranges[i].size, advice) == 0;
 	}
 	errno = saved;
 	return ok;

@@ -28,18 +28,24 @@ bool ash_os_commit(void *p, size_t size);
 /* Readable and writable zeros at `hint` or not at all. */
 void *ash_os_map_at(uintptr_t hint, size_t size);
 void ash_os_unmap(void *p, size_t size);
-/* No huge pages here: a touched byte costs an OS page, not 2 MiB. */
+/* Committed memory becomes mere address space again: no access, no charge, no
+ * contents. False when refused: nothing has changed. */
+bool ash_os_decommit(void *p, size_t size);
+/* No huge pages here: a touched byte costs an OS page, not 2 MiB. Or where the
+ * system has some. */
 void ash_os_no_huge(void *p, size_t size);
+void ash_os_huge(void *p, size_t size);
 
 struct range {
 	void *base;
 	size_t size;
 };
 
-/* Gives the physical memory of n ranges back: they read as zeros afterwards.
+/* Gives the physical memory of n ranges back: they read as zeros afterwards; or
+ * `lazily`, when the system needs it: till then they read as before (Linux 4.5).
  * Adds the number of system calls to *calls. False when the system refused a
  * range, or takes such calls and ignores them; those before it were given back. */
-bool ash_os_purge(const struct range *ranges, unsigned n, size_t *calls);
+bool ash_os_purge(const struct range *ranges, unsigned n, bool lazily, size_t *calls);
 
 /* CPU time of the calling thread in ns (a system call: some 300 ns). */
 uint64_t ash_os_thread_cpu_ns(void);

@@ -29,7 +29,7 @@ def config(name, options, check, long, compiler='gcc', build=None, wrap='', slow
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Suites that must exist. '*' below is these and whatever else is registered but the long ones; '*-long' is the long ones.
-SUITES = 'unit api stress tsan bugs robust programs vm ways golden pages'.split()
+SUITES = 'unit api stress tsan bugs robust programs vm ways golden pages recipes'.split()
 LONG_SUITES = ['stress-long']
 RELEASE = '--buildtype=release'
 DEBUG = '--buildtype=debug -Dassertions=true'

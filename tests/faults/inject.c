@@ -339,10 +339,9 @@ static const struct {
 	long call;
 	enum kind kind;
 } plain[] = {
-	{SYS_gettid, KIND_gettid},         {SYS_sched_yield, KIND_sched_yield},
-	{SYS_membarrier, KIND_membarrier}, {SYS_openat, KIND_open},
-	{SYS_close, KIND_close},           {SYS_ioctl, KIND_ioctl},
-	{SYS_mincore, KIND_mincore},
+	{SYS_gettid, KIND_gettid},         {SYS_tgkill, KIND_tgkill},   {SYS_sched_yield, KIND_sched_yield},
+	{SYS_membarrier, KIND_membarrier}, {SYS_openat, KIND_open},     {SYS_close, KIND_close},
+	{SYS_ioctl, KIND_ioctl},           {SYS_mincore, KIND_mincore},
 };
 
 static bool plain_refused(long call)
@@ -443,6 +442,14 @@ int __wrap_getrlimit(__rlimit_resource_t resource, struct rlimit *limit)
 int __wrap_getrlimit64(__rlimit_resource_t resource, struct rlimit *limit)
 {
 	return __wrap_getrlimit(resource, limit);
+}
+
+pid_t __real_getpid(void);
+pid_t __wrap_getpid(void);
+
+pid_t __wrap_getpid(void)
+{
+	return refuse(KIND_getpid) ? -1 : __real_getpid();
 }
 
 /* ---- files and signals */

@@ -26,7 +26,7 @@ void ALLOC(free)(void *p);
 int ALLOC(malloc_trim)(size_t pad);
 int ashlar_structure_check(void);
 
-enum { OBJECTS = 24, LARGEST = 24 << 20, TOTAL = 40 << 20, OPERATIONS = 150 };
+enum { OBJECTS = 24, LARGEST = 8 << 20, TOTAL = 24 << 20, OPERATIONS = 150 };
 
 static struct object {
 	unsigned char *p;
@@ -53,9 +53,9 @@ static size_t some_size(struct input *in)
 	unsigned how = input_byte(in);
 	/* Mostly small: a page that is touched for the first time costs as much as a hundred calls. */
 	static const unsigned char shifts[] = {0,  1,  2,  3,  4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
-					       16, 17, 18, 20, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 24};
+					       16, 17, 18, 20, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 22};
 	unsigned shift = shifts[how % 32];
-	size_t size = (size_t)1 << (shift == 24 && input_byte(in) ? 16 : shift);
+	size_t size = (size_t)1 << (shift == 22 && input_byte(in) ? 16 : shift);
 
 	if (how & 128)
 		size += size / 4 * (input_byte(in) % 4) + input_byte(in) % 32;

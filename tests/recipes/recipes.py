@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Every recipe of docs/tuning.md does what the document says. If one fails, an operator sets an option and nothing happens, or something else.
 
-    recipes.py --list TUNING.md                       one recipe a line: TITLE: `WHAT TO SET OR CALL`
+    recipes.py --list TUNING.md                       one recipe a line: TITLE (WHAT TO SET OR CALL)
     recipes.py TUNING.md SUBJECT --only RECIPE        tries that one
     recipes.py TUNING.md SUBJECT                      every check has its recipe in the document
 
@@ -63,7 +63,7 @@ def recipes(path):
 
 
 def name(title, code):
-	return f'{title}: `{code}`'
+	return f'{title} ({code})'
 
 
 # ---- running the subject
@@ -143,15 +143,15 @@ def gdb(command, pid):
 
 
 def with_waiting(command):
-	"""What the debugger and the process that it looked at said."""
+	"""What the debugger said at its first and second look at the process, and the process's standard error."""
 	process = start('', 'waits')
 	try:
 		ensure(process.stdout.readline().startswith('dirty='), 'the subject says nothing')
-		told = gdb(command, process.pid)
-		after = gdb("gdb -p PID -batch -ex 'print (long)mallinfo2().keepcost'" if False else command, process.pid)
+		told = [gdb(command, process.pid) for _ in range(2)]
 	finally:
-		process.send_signal(signal.SIGKILL)
-	return told, after, process.communicate(timeout=30)[1]
+		process.kill()
+		err = process.communicate(timeout=30)[1]
+	return *told, err
 
 
 @check('Everything of a running process should go back now', "gdb -p PID -batch -ex 'call (int)malloc_trim(0)'")
