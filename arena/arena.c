@@ -12,6 +12,8 @@
 /* So many waits for bins within so long bring another arena into being. */
 #define CONTENTION_WAITS 64
 #define CONTENTION_MS 10
+/* So long without them sends half of the arenas into retirement. */
+#define QUIET_MS 10000
 #define REAP_MS 100
 /* A slab rests so long before its holes are punched, and so many at a time in a slow path. */
 #define PUNCH_AGE TICKS(150)
@@ -30,6 +32,7 @@
 static struct arena *arenas[ARENAS_MAX]; /* atomic: release by arena_make */
 struct arena *ash_arena_first;
 unsigned ash_arena_active = 1;
+unsigned ash_arena_made;
 static unsigned limit = 1;            /* atomic */
 static unsigned (*limit_quota)(void); /* atomic: not asked yet; NULL when there is none to ask */
 static struct lock making = LOCK_INITIALIZER(LOCK_ARENAS);
@@ -39,7 +42,7 @@ static unsigned waits;       /* atomic */
 static uint64_t waits_since; /* atomic: ms */
 static uint64_t reaped_at;   /* reaping lock; atomic: ms */
 
-static struct arena *arena_make(unsigned index)
+struct arena *ash_arena_make(unsigned index)
 {
 	struct arena *arena;
 
@@ -53,6 +56,8 @@ static struct arena *arena_make(unsigned index)
 				ash_bin_init(&arena->bin[cls], cls, index);
 			ash_large_cache_init(&arena->large);
 			store_release(&arenas[index], arena);
+			if (index >= ash_arena_made)
+				store_release(&ash_arena_made, index + 1);
 		}
 	}
 	lock_give(&making);
@@ -62,7 +67,7 @@ static struct arena *arena_make(unsigned index)
 bool ash_arena_init(unsigned narenas)
 {
 	ash_arena_limit(narenas, NULL);
-	ash_arena_first = arena_make(0);
+	ash_arena_first = ash_arena_make(0);
 	return ash_arena_first != NULL;
 }
 
@@ -83,7 +88,7 @@ struct arena *ash_arena_by_cpu(unsigned active)
 	struct arena *arena = load_acquire(&arenas[index]);
 
 	if (!arena)
-		arena = arena_make(index);
+		arena = ash_arena_make(index);
 	return arena ? arena : ash_arena_first;
 }
 
@@ -122,28 +127,55 @@ void ash_arena_contended(void)
 	unsigned n = load_relaxed(&ash_arena_active);
 	uint64_t now;
 
-	if (n >= load_relaxed(&limit) || (add_relaxed(&waits, 1) + 1) % CONTENTION_WAITS)
+	if ((add_relaxed(&waits, 1) + 1) % CONTENTION_WAITS)
 		return;
 	now = ash_os_now_ms();
-	if (now - load_relaxed(&waits_since) <= CONTENTION_MS)
+	if (n < load_relaxed(&limit) && now - load_relaxed(&waits_since) <= CONTENTION_MS)
 		grow(n);
+	store_relaxed(&waits_since, now);
+}
+
+static bool is_retired(const struct arena *arena)
+{
+	return arena->index >= load_relaxed(&ash_arena_active);
+}
+
+/* Rank REAP held. What threads still bring to a retired arena goes on the next time. */
+static void arena_reap(struct arena *arena, bool all)
+{
+	bool retired = is_retired(arena);
+	struct arena *heir = retired ? ash_arena_get(arena->index % load_relaxed(&ash_arena_active)) : NULL;
+
+	for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++) {
+		ash_bin_reap(&arena->bin[cls], all || retired);
+		if (heir)
+			ash_bin_move(&arena->bin[cls], &heir->bin[cls]);
+	}
+	ash_large_cache_reap(&arena->large, all || retired);
+}
+
+static void retire(uint64_t now)
+{
+	unsigned n = load_relaxed(&ash_arena_active);
+
+	if (n == 1 || now - load_relaxed(&waits_since) < QUIET_MS)
+		return;
+	__atomic_compare_exchange_n(&ash_arena_active, &n, n / 2, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 	store_relaxed(&waits_since, now);
 }
 
 static void reap(bool all)
 {
-	unsigned n = arena_count();
 	size_t out = 0;
 
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; i < arena_count(); i++) {
 		struct arena *arena = ash_arena_get(i);
 
-		for (unsigned cls = 1; arena && cls < SIZE_CLASS_COUNT; cls++) {
-			ash_bin_reap(&arena->bin[cls], all);
+		if (!arena)
+			continue;
+		arena_reap(arena, all);
+		for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++)
 			out += load_relaxed(&arena->bin[cls].out) * ash_size_class[cls].size;
-		}
-		if (arena)
-			ash_large_cache_reap(&arena->large, all);
 	}
 	ash_purge_slabs_hold(&ash_pool, out);
 }
@@ -206,6 +238,7 @@ bool ash_arena_tend(void)
 	lock_take(&reaping);
 	if (now - load_relaxed(&reaped_at) >= REAP_MS) {
 		store_relaxed(&reaped_at, now);
+		retire(now);
 		reap(false);
 	}
 	punch(now, ~0u);
@@ -225,6 +258,7 @@ void ash_arena_tick(uint64_t now)
 	}
 	if (now - load_relaxed(&reaped_at) >= REAP_MS && lock_try(&reaping)) {
 		store_relaxed(&reaped_at, now);
+		retire(now);
 		reap(false);
 		punch(now, PUNCH_BUDGET);
 		lock_give(&reaping);

@@ -3,7 +3,8 @@
  * arena — a set of bins; which one serves is chosen by the CPU.
  *
  * One arena exists at first. Lock contention brings others into being, up to
- * `narenas`; none is ever ended. A slow path asks for the arena of the CPU it
+ * `narenas`; without any for 10 s half of them retire: their slabs move to those
+ * in use, what they cache goes back. None is ever ended. A slow path asks for the arena of the CPU it
  * runs on. Any thread may call; arena_current may take rank ARENAS.
  */
 #ifndef ASH_ARENA_ARENA_H
@@ -30,6 +31,8 @@ void ash_arena_limit(unsigned narenas, unsigned (*quota)(void));
 HIDDEN extern struct arena *ash_arena_first; /* const after start-up */
 HIDDEN extern unsigned ash_arena_active;     /* atomic: arenas in use */
 
+HIDDEN extern unsigned ash_arena_made; /* atomic: release by ash_arena_make; the highest index + 1 */
+
 /* The rest of arena_current where there are several. */
 SLOW struct arena *ash_arena_by_cpu(unsigned active);
 
@@ -41,13 +44,16 @@ FAST struct arena *arena_current(void)
 	return likely(active == 1) ? ash_arena_first : ash_arena_by_cpu(active);
 }
 
+/* Arena `index`, which comes into being. NULL: memory is out. */
+struct arena *ash_arena_make(unsigned index);
+
 /* Arena `index`, NULL when it is not there yet. */
 struct arena *ash_arena_get(unsigned index);
 
-/* Arenas in use; indices below it may be NULL still. */
+/* Arenas that came into being, in use or retired; indices below it may be NULL still. */
 static inline unsigned arena_count(void)
 {
-	return load_relaxed(&ash_arena_active);
+	return load_acquire(&ash_arena_made);
 }
 
 /* A thread waits for a bin: enough of that brings another arena into being. */

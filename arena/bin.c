@@ -458,14 +458,25 @@ static void flush_settle(struct flush *flush)
 	flush->slab = NULL;
 }
 
+static struct bin *bin_of(const struct slab *slab)
+{
+	return &ash_arena_get(load_acquire(&slab->span.arena))->bin[slab->span.cls];
+}
+
 static void flush_enter(struct flush *flush, struct slab *slab)
 {
-	struct bin *bin = &ash_arena_get(slab->span.arena)->bin[slab->span.cls];
+	struct bin *bin = bin_of(slab);
 
 	flush_settle(flush);
 	if (bin != flush->bin || flush->nleaving == LEAVING_MAX) {
 		flush_unlock(flush);
 		bin_lock(bin);
+		/* It may have moved while we waited. */
+		while (unlikely(bin_of(slab) != bin)) {
+			lock_give(&bin->lock);
+			bin = bin_of(slab);
+			bin_lock(bin);
+		}
 		flush->bin = bin;
 	}
 	flush->slab = slab;
@@ -598,6 +609,43 @@ void ash_bin_restore(struct bin *bin, struct slab *slab, uint64_t refused)
 	lock_give(&bin->lock);
 	if (leaves)
 		ash_slab_delete(slab);
+}
+
+/* ---- retirement */
+
+/* A slab with free objects leaves the bin, and belongs to the other one from now on; *used says how many of its objects are
+ * out. Frees into it go on meanwhile, under the other bin's lock. */
+static struct slab *move_out(struct bin *from, struct bin *to, unsigned *used)
+{
+	struct slab *slab;
+
+	lock_take(&from->lock);
+	slab = bin_current(from);
+	if (slab) {
+		slab_withdraw(from, slab);
+		*used = slab->slots - slab->nfree;
+		count_sub(&from->slabs, 1);
+		count_sub(&from->out, *used);
+		slab->queued = false;
+		store_release(&slab->span.arena, to->arena);
+	}
+	lock_give(&from->lock);
+	return slab;
+}
+
+void ash_bin_move(struct bin *from, struct bin *to)
+{
+	struct slab *slab;
+	unsigned used;
+
+	while (load_relaxed(&from->slabs) && (slab = move_out(from, to, &used))) {
+		lock_take(&to->lock);
+		count_add(&to->slabs, 1);
+		count_add(&to->out, used);
+		slab->queued = ash_punch_queue(slab);
+		lock_give(&to->lock);
+		ash_bin_restore(to, slab, 0);
+	}
 }
 
 /* ---- reap */

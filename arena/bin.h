@@ -79,6 +79,10 @@ enum holes ash_bin_withdraw(struct bin *bin, uintptr_t base, uint32_t newest, st
 /* A slab with holes comes back; `refused`: those parts still have memory. */
 void ash_bin_restore(struct bin *bin, struct slab *slab, uint64_t refused);
 
+/* All slabs with free objects, but those under way, change to another arena's
+ * bin of the class. Rank REAP held. */
+void ash_bin_move(struct bin *from, struct bin *to);
+
 /* Child without fork handlers, alone: makes a bin true to its slabs' bitmaps,
  * and frees its lock. */
 void ash_bin_repair(struct bin *bin);

@@ -18,7 +18,7 @@ struct span {
 	uint32_t granules; /* length; a large object's changes under the pool's lock */
 	uint8_t kind;      /* enum span_kind */
 	uint8_t cls;       /* const: size class of a slab, 0 */
-	uint16_t arena;    /* const: index of the arena that owns a slab */
+	uint16_t arena;    /* lock of the bin that it names; atomic: index of the arena that owns a slab */
 };
 
 /* 64 bytes and a bitmap; docs/design.md draws it.

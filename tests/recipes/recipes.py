@@ -134,6 +134,38 @@ def now(call):
 	ensure(said['before'] > 4 * MIB and said['trimmed'] == 1 and said['after'] < MIB // 4, 'something is kept')
 
 
+@check('Memory that is free should be offered to the system before it is given back', 'muzzy_decay_ms:10000')
+def offered(conf):
+	ensure(try_it(conf, 'offers', 30000)['offered'] == 1, 'it is not')
+	ensure(try_it('', 'offers', 30000)['offered'] == 0, 'it is without the option, too')
+
+
+@check('Address space that held memory should not stay accessible', 'retain:false')
+def not_retained(conf):
+	said, before = try_it(conf, 'shrinks'), try_it('', 'shrinks')
+	ensure(said['full'] >= 64 * MIB and said['empty'] < 8 * MIB, 'it stays')
+	ensure(before['empty'] >= before['full'] >= 64 * MIB, 'it does not stay without the option either')
+
+
+@check('Huge pages', 'thp:always')
+def huge(conf):
+	ensure(try_it(conf, 'advises', 64) == {'huge': 1, 'none': 0}, 'the system is not asked for them')
+	ensure(try_it('', 'advises', 64)['huge'] == 0, 'it is asked without the option, too')
+
+
+@check('Huge pages', 'thp:default')
+def as_the_system_has_it(conf):
+	for mib in 2, 64:
+		ensure(try_it(conf, 'advises', mib) == {'huge': 0, 'none': 0}, 'the system is advised')
+	ensure(try_it('', 'advises', 2)['none'] == 1, 'a small heap has huge pages without the option')
+
+
+@check('Huge pages', 'thp:never')
+def no_huge_pages(conf):
+	ensure(try_it(conf, 'advises', 64) == {'huge': 0, 'none': 1}, 'the system may use them')
+	ensure(try_it('', 'advises', 64)['none'] == 0, 'it may not without the option either')
+
+
 def gdb(command, pid):
 	ensure(shutil.which('gdb'), 'gdb is missing: apt-get install gdb')
 	words = [str(pid) if word == 'PID' else word for word in shlex.split(command)]

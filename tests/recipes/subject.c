@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
@@ -263,6 +264,89 @@ static void silent(unsigned ms)
 	show("idle", pages.slab_idle.resident + pages.dirty.resident + stats().cached);
 }
 
+/* The number behind `key` in a file of lines, in KiB or as it stands. */
+static size_t number_in(const char *path, const char *key)
+{
+	static char text[8192];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	const char *found;
+
+	if (n < 0)
+		stop(path);
+	close(fd);
+	text[n] = '\0';
+	found = strstr(text, key);
+	return found ? strtoul(found + strlen(key), NULL, 10) : 0;
+}
+
+/* One free object of 1.5 MiB: is it offered to the system before it is gone, or given back at once? */
+static void offers(unsigned most)
+{
+	unsigned char *p = touched(MIB + MIB / 2);
+	unsigned since;
+	size_t lazy = 0;
+
+	company();
+	if (!helper_comes(20000))
+		stop("no helper");
+	malloc_trim(0);
+	since = now_ms();
+	free(p);
+	while (lazy < 1024 && stats().dirty > MIB && now_ms() - since < most) {
+		lazy = number_in("/proc/self/smaps_rollup", "LazyFree:");
+		nap(2);
+	}
+	show("offered", lazy >= 1024);
+	show("ms", now_ms() - since);
+}
+
+static size_t committed(void)
+{
+	struct ashlar_pages pages;
+
+	if (ashlar_pages(&pages, sizeof(pages)) != 0)
+		stop("no pages");
+	return pages.committed;
+}
+
+static void shrinks(unsigned unused)
+{
+	(void)unused;
+	void **p;
+	size_t full;
+
+	/* The stream's buffer is not to lie behind the others. */
+	show("threads", stats().nthreads);
+	p = chain(64, MIB);
+	full = committed();
+	chain_free(p);
+	malloc_trim(0);
+	show("full", full);
+	show("empty", committed());
+}
+
+/* What the kernel has been told of the mapping that holds an object, in a heap of so many MiB. */
+static void advises(unsigned mib)
+{
+	uintptr_t p = (uintptr_t)chain(mib, MIB), begin, end;
+	char line[512];
+	bool ours = false;
+	FILE *maps = fopen("/proc/self/smaps", "re");
+
+	if (!maps)
+		stop("/proc/self/smaps");
+	while (fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &begin, &end) == 2)
+			ours = begin <= p && p < end;
+		if (!ours || strncmp(line, "VmFlags:", 8) != 0)
+			continue;
+		show("huge", strstr(line, " hg") != NULL);
+		show("none", strstr(line, " nh") != NULL);
+	}
+	fclose(maps);
+}
+
 /* Stops for good where a debugger may look at it. */
 static void waits(unsigned unused)
 {
@@ -393,6 +477,9 @@ static const struct {
 	{"keeps", keeps},
 	{"trims", trims},
 	{"silent", silent},
+	{"offers", offers},
+	{"shrinks", shrinks},
+	{"advises", advises},
 	{"waits", waits},
 	{"helper", helper},
 	{"helper_alone", helper_alone},

@@ -181,11 +181,43 @@ static void repair_rebuilds_lists_from_the_bitmaps(void **state)
 static void contention_brings_arenas_into_being_up_to_the_limit(void **state)
 {
 	(void)state;
-	assert_int_equal(arena_count(), 1);
+	assert_int_equal(ash_arena_active, 1);
 	for (int i = 0; i < 64 * 10; i++)
 		ash_arena_contended();
-	assert_int_equal(arena_count(), 4);
+	assert_int_equal(ash_arena_active, 4);
 	assert_non_null(arena_current());
+}
+
+static void slabs_of_a_retired_arena_move_with_what_is_free_in_them(void **state)
+{
+	struct arena *retired = ash_arena_make(1);
+	struct bin *from, *to = bin_of(512);
+	size_t out = to->out, slabs = to->slabs;
+	void *objects[200], *again[96];
+
+	(void)state;
+	assert_non_null(retired);
+	from = &retired->bin[to->cls];
+	take_many(from, objects, 200);
+	/* Every other object of the first slabs. */
+	for (unsigned i = 0; i < 192; i += 2)
+		ash_bin_flush("test", &objects[i], 1);
+	ash_bin_move(from, to);
+	assert_true(to->slabs > slabs);
+	assert_int_equal(from->out + to->out, out + 104);
+	assert_int_equal(ash_bin_check(from) + ash_bin_check(to), 0);
+	/* They serve the other arena now, and take back what is still out. */
+	take_many(to, again, 96);
+	ash_bin_flush("test", again, 96);
+	for (unsigned i = 0; i < 200; i++) {
+		if (i % 2 || i >= 192)
+			ash_bin_flush("test", &objects[i], 1);
+	}
+	ash_bin_move(from, to);
+	assert_int_equal(from->out, 0);
+	assert_int_equal(from->slabs, 0);
+	assert_int_equal(to->out, out);
+	assert_int_equal(ash_bin_check(from) + ash_bin_check(to), 0);
 }
 
 int main(void)
@@ -199,6 +231,7 @@ int main(void)
 		cmocka_unit_test(an_empty_slab_goes_back_and_one_is_kept),
 		cmocka_unit_test(repair_rebuilds_lists_from_the_bitmaps),
 		cmocka_unit_test(contention_brings_arenas_into_being_up_to_the_limit),
+		cmocka_unit_test(slabs_of_a_retired_arena_move_with_what_is_free_in_them),
 	};
 
 	return cmocka_run_group_tests_name("bin", tests, unit_start, NULL);

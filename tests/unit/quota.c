@@ -427,15 +427,15 @@ static void the_quota_is_asked_when_a_second_arena_is_wanted(void **state)
 	assert_int_equal(asked, 0);
 	ash_arena_limit(8, three);
 	assert_int_equal(asked, 0);
-	assert_int_equal(arena_count(), 1);
+	assert_int_equal(ash_arena_active, 1);
 	contend();
 	assert_int_equal(asked, 1);
-	assert_int_equal(arena_count(), 3);
+	assert_int_equal(ash_arena_active, 3);
 	/* A limit without a quota is one that the user set. */
 	ash_arena_limit(5, NULL);
 	contend();
 	assert_int_equal(asked, 1);
-	assert_int_equal(arena_count(), 5);
+	assert_int_equal(ash_arena_active, 5);
 }
 
 static void the_quota_does_not_raise_the_limit(void **state)
@@ -443,10 +443,10 @@ static void the_quota_does_not_raise_the_limit(void **state)
 	(void)state;
 	ash_arena_limit(6, three);
 	contend();
-	assert_int_equal(arena_count(), 5);
+	assert_int_equal(ash_arena_active, 5);
 	ash_arena_limit(2, three);
 	contend();
-	assert_int_equal(arena_count(), 5);
+	assert_int_equal(ash_arena_active, 5);
 }
 
 int main(void)
