@@ -100,21 +100,20 @@ static void *request_or_fail(const char *call, size_t size)
 	return p ? p : ash_out_of_memory(call, size);
 }
 
+static SLOW void *malloc_refill(size_t size, unsigned cls, struct tcache *tc)
+{
+	void *p = likely(tc != &ash_tcache_none) ? ash_tcache_refill(tc, cls) : NULL;
+
+	return likely(p != NULL) ? p : request_or_fail("malloc", size);
+}
+
 void *ash_malloc_refill(size_t size, unsigned cls, struct tcache *tc)
 {
 	void *p = tcache_swap_pop(tc, cls);
 
-	if (likely(p != NULL)) {
-		if (unlikely(tc->parks))
-			ash_tcache_exchanged(tc);
-		return p;
-	}
-	if (likely(tc != &ash_tcache_none)) {
-		p = ash_tcache_refill(tc, cls);
-		if (likely(p != NULL))
-			return p;
-	}
-	return request_or_fail("malloc", size);
+	if (unlikely(!p))
+		return malloc_refill(size, cls, tc);
+	return likely(!tc->parks) ? p : ash_tcache_exchanged(tc, p);
 }
 
 void *ash_malloc_large(size_t size)

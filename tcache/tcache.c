@@ -191,9 +191,10 @@ static inline void park(const struct tcache *tc)
 		store_relaxed(&ash_tcache, &ash_tcache_none);
 }
 
-void ash_tcache_exchanged(const struct tcache *tc)
+void *ash_tcache_exchanged(const struct tcache *tc, void *p)
 {
 	park(tc);
+	return p;
 }
 
 static inline bool tcache_is_due(const struct tcache *tc)

@@ -78,8 +78,8 @@ void ash_tcache_overflow(struct tcache *tc, unsigned cls, void *p);
 void ash_tcache_flush(struct tcache *tc);
 void ash_tcache_flush_own(struct tcache *tc);
 
-/* A and F of a tcache that parks have changed places. */
-void ash_tcache_exchanged(const struct tcache *tc);
+/* A and F of a tcache that parks have changed places. Returns p. */
+SLOW void *ash_tcache_exchanged(const struct tcache *tc, void *p);
 
 /* For tcache/threads.c. The first call after parking: looks at the clock, and does
  * what is due. True when the cache is to stay out of reach: calls are rare. */

@@ -29,8 +29,8 @@ def config(name, options, check, long, compiler='gcc', build=None, wrap='', slow
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Suites that must exist. '*' below is these and whatever else is registered but the long ones; '*-long' is the long ones.
-SUITES = 'unit api stress tsan bugs robust programs vm ways golden pages recipes'.split()
-LONG_SUITES = ['stress-long']
+SUITES = 'unit api stress tsan bugs robust programs vm ways golden pages memory recipes faults fuzz'.split()
+LONG_SUITES = ['stress-long', 'memory-long', 'faults-long', 'fuzz-long']
 RELEASE = '--buildtype=release'
 DEBUG = '--buildtype=debug -Dassertions=true'
 SANITIZE = '--buildtype=debugoptimized -Db_lundef=false -Dc_args=-fno-sanitize-recover=all -Db_sanitize='

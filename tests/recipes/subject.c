@@ -372,7 +372,7 @@ static void helper_alone(unsigned ms)
 	show("helper", helper_comes(ms));
 }
 
-/* All threads but the first end; may the process enter a user namespace then? */
+/* All threads but the first end; may the process enter a user namespace then, or after so long? */
 static void enters(unsigned most)
 {
 	bool there;
@@ -380,7 +380,7 @@ static void enters(unsigned most)
 	unsigned char *p = touched(2 * MIB);
 	unsigned since;
 
-	show("helper", helper_comes(2000));
+	show("helper", helper_comes(most));
 	company_leaves(thread);
 	chain_free(chain(16, 3 * MIB));
 	since = now_ms();
