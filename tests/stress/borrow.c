@@ -38,8 +38,8 @@ static void check(const struct held *held, const char *when)
 {
 	for (size_t i = 0; i < held->n; i++) {
 		if (held->words[i] != held->mark + (uint32_t)i)
-			DIE("word %zu of %zu at %p is %u, should be %u %s", i, held->n, (void *)held->words, held->words[i],
-			    held->mark + (uint32_t)i, when);
+			DIE("word %zu of %zu at %p is %u, should be %u %s", i, held->n, (void *)held->words,
+			    held->words[i], held->mark + (uint32_t)i, when);
 	}
 }
 

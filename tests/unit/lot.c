@@ -123,8 +123,8 @@ static void a_lot_is_four_times_the_next_power_of_two_and_begins_at_a_multiple_o
 	static const struct {
 		size_t size, lot;
 	} rows[ROWS] = {
-		{256 * KIB, MIB},      {256 * KIB + 1, 2 * MIB},    {MIB, 4 * MIB},
-		{5 * MIB, 32 * MIB}, {100 * MIB, 512 * MIB}, {3 * GIB, 16 * GIB},
+		{256 * KIB, MIB},    {256 * KIB + 1, 2 * MIB}, {MIB, 4 * MIB},
+		{5 * MIB, 32 * MIB}, {100 * MIB, 512 * MIB},   {3 * GIB, 16 * GIB},
 	};
 	struct large *held[ROWS];
 
@@ -277,8 +277,12 @@ static void what_is_on_its_way_out_stops_growth_without_harm(void **state)
 
 static void no_size_overflows(void **state)
 {
-	static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 4095, (size_t)PTRDIFF_MAX + 1, PTRDIFF_MAX,
-				       ((size_t)UINT32_MAX << GRANULE_SHIFT) + 1, (size_t)1 << 47};
+	static const size_t sizes[] = {SIZE_MAX,
+				       SIZE_MAX - 4095,
+				       (size_t)PTRDIFF_MAX + 1,
+				       PTRDIFF_MAX,
+				       ((size_t)UINT32_MAX << GRANULE_SHIFT) + 1,
+				       (size_t)1 << 47};
 	struct large *large = grown(5 * MIB);
 	size_t live = ash_pool.live;
 

@@ -132,7 +132,7 @@ static void pages_without_an_object_in_use_go_and_live_objects_stay(void **state
 	unsigned k = objects_a_page(&filled);
 
 	(void)state;
-	give(&filled, k, 2 * k); /* pages 1 and 2 whole */
+	give(&filled, k, 2 * k);     /* pages 1 and 2 whole */
 	give(&filled, 3 * k, k - 1); /* page 3 but for its last object */
 	assert_int_equal(ash_punch_waiting(), 1);
 	later(300);

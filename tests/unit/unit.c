@@ -36,7 +36,11 @@ static void unmap(void *p, size_t size)
 	ash_system_pages.unmap(p, size);
 }
 
-const struct page_source unit_pages = {.reserve = reserve, .reserve_at = reserve_at, .unmap = unmap, .commit = commit, .decommit = ash_os_decommit};
+const struct page_source unit_pages = {.reserve = reserve,
+				       .reserve_at = reserve_at,
+				       .unmap = unmap,
+				       .commit = commit,
+				       .decommit = ash_os_decommit};
 
 uint64_t unit_clock_ms(void)
 {
