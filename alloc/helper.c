@@ -73,7 +73,7 @@ static bool sleep_deeply(void)
 	ash_arena_tended(false);
 	__atomic_store_n(&ash_arena_asleep, true, __ATOMIC_SEQ_CST);
 	/* Who left something between our last look and this did not see us asleep. */
-	if (has_backlog() && state_change(ASLEEP, AWAKE)) {
+	if (process_has_threads() && has_backlog() && state_change(ASLEEP, AWAKE)) {
 		store_relaxed(&ash_arena_asleep, false);
 		return true;
 	}
@@ -100,7 +100,7 @@ static bool sleep_deeply(void)
 
 static void *helper(void *unused)
 {
-	unsigned quiet = 0, naps = 0;
+	unsigned quiet = 0, naps = 0, lonely = 0;
 
 	ash_os_name_thread("ashlar-helper");
 	/* The C library frees what it keeps for a thread when that ends. */
@@ -108,16 +108,15 @@ static void *helper(void *unused)
 	for (;;) {
 		ash_arena_tended(true);
 		ash_os_futex_wait_for(&state, AWAKE, NAP_MS);
-		if (work(&naps)) {
-			quiet = 0;
-			continue;
-		}
-		if (++quiet < QUIET_NAPS)
+		/* In a process of one thread slow paths take over, whatever there is to do. */
+		lonely = process_has_threads() ? 0 : lonely + 1;
+		quiet = work(&naps) ? 0 : quiet + 1;
+		if (quiet < QUIET_NAPS && lonely < QUIET_NAPS)
 			continue;
 		ash_arena_trim_metadata();
 		if (!sleep_deeply())
 			return NULL;
-		quiet = naps = 0;
+		quiet = naps = lonely = 0;
 	}
 }
 

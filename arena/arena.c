@@ -15,8 +15,9 @@
 /* So long without them sends half of the arenas into retirement. */
 #define QUIET_MS 10000
 #define REAP_MS 100
-/* A slab rests so long before its holes are punched, and so many at a time in a slow path. */
-#define PUNCH_AGE TICKS(150)
+/* A slab rests for this share of dirty_decay_ms before its holes are punched (143 ms of 1 s), and so many are at a time in
+ * a slow path. */
+#define PUNCH_AGE_SHARE 7
 #define PUNCH_BUDGET 512
 /* A helper that does not say so again within this is not there (a child made by _Fork has none). */
 #define TENDED_MS 2000
@@ -183,10 +184,10 @@ static void reap(bool all)
 /* Rank REAP held. */
 static void punch(uint64_t now, unsigned budget)
 {
-	int64_t decay = ash_options.dirty_decay_ms;
+	int64_t age = ash_options.dirty_decay_ms / PUNCH_AGE_SHARE;
 
-	if (decay >= 0)
-		ash_punch((uint32_t)(now / TICK_MS) - (decay < PUNCH_AGE * TICK_MS ? TICKS(decay) : PUNCH_AGE), budget);
+	if (ash_options.dirty_decay_ms >= 0)
+		ash_punch((uint32_t)((now - size_min((size_t)age * ash_punch_patience(), now)) / TICK_MS), budget);
 }
 
 bool ash_arena_asleep;
@@ -338,6 +339,7 @@ void ash_arena_fork_prepare(void)
 {
 	lock_take_for_fork(&making);
 	lock_take_for_fork(&reaping);
+	ash_magazine_trim_fork_prepare();
 	each_bin_lock(lock_take_for_fork);
 	ash_punch_fork_prepare();
 	each_large_lock(lock_take_for_fork);
@@ -352,6 +354,7 @@ void ash_arena_fork_done(void)
 	each_large_lock(lock_give_for_fork);
 	ash_punch_fork_done();
 	each_bin_lock(lock_give_for_fork);
+	ash_magazine_trim_fork_done();
 	lock_give_for_fork(&reaping);
 	lock_give_for_fork(&making);
 }

@@ -116,6 +116,13 @@ static struct slab *bin_current(struct bin *bin)
 	return bin_choose(bin);
 }
 
+/* A slab is filled from that was punched: was it wanted again too soon? */
+static COLD void slab_regret(struct slab *slab)
+{
+	slab->punched = false;
+	ash_punch_wanted(slab->tick);
+}
+
 /* Up to n objects from slabs to end[-1], end[-2], ...; returns how many. */
 static unsigned bin_take_locked(struct bin *bin, void **end, unsigned n)
 {
@@ -125,6 +132,8 @@ static unsigned bin_take_locked(struct bin *bin, void **end, unsigned n)
 	while (left && (slab = bin_current(bin))) {
 		unsigned k = slab->nfree < left ? slab->nfree : left;
 
+		if (unlikely(slab->punched))
+			slab_regret(slab);
 		slab->tick = load_relaxed(&ash_pool.now);
 		ash_slab_take(slab, end, k);
 		end -= k;
@@ -592,8 +601,11 @@ enum holes ash_bin_withdraw(struct bin *bin, uintptr_t base, uint32_t newest, st
 		slab_withdraw(bin, *slab);
 	if (found == HOLES_EMPTY)
 		count_sub(&bin->slabs, 1);
-	if (found == HOLES_FOUND)
+	if (found == HOLES_FOUND) {
 		(*slab)->touched &= ~*parts;
+		(*slab)->punched = true;
+		(*slab)->tick = load_relaxed(&ash_pool.now);
+	}
 	lock_give(&bin->lock);
 	return found;
 }

@@ -188,6 +188,16 @@ void ash_magazine_trim(void)
 	lock_give(&trimming);
 }
 
+void ash_magazine_trim_fork_prepare(void)
+{
+	lock_take_for_fork(&trimming);
+}
+
+void ash_magazine_trim_fork_done(void)
+{
+	lock_give_for_fork(&trimming);
+}
+
 void ash_magazine_fork_prepare(void)
 {
 	lock_take_for_fork(&store.lock);

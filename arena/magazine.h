@@ -58,6 +58,10 @@ void ash_magazine_delete(void **magazine, bool large);
  * TRIM or above held. */
 void ash_magazine_trim(void);
 
+/* fork: no trim is under way meanwhile. */
+void ash_magazine_trim_fork_prepare(void);
+void ash_magazine_trim_fork_done(void);
+
 /* fork: the store stays locked meanwhile. Repair: see base/meta.h. */
 void ash_magazine_fork_prepare(void);
 void ash_magazine_fork_done(void);

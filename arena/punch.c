@@ -29,6 +29,21 @@ static struct {
 	size_t tail;          /* lock, racy readers */
 } queue = {.lock = LOCK_INITIALIZER(LOCK_PUNCH)};
 
+/* Learns as the pool's caps do (arena/purge.c). */
+#define LEARN_LEAST 1024
+#define REGRET_TICKS TICKS(1000)
+#define REGRET_RATE 8192 /* slabs a second: some 30 us each, a quarter of a CPU */
+#define PATIENCE_MOST 16
+#define QUIET TICKS(5000)
+
+static struct {
+	size_t punched;    /* rank REAP */
+	size_t regret;     /* atomic */
+	uint32_t since;    /* rank REAP: tick */
+	uint32_t last;     /* rank REAP: tick of the last punch */
+	unsigned patience; /* rank REAP */
+} learned = {.patience = 1};
+
 /* What one system call gives back; rank REAP. */
 static struct {
 	unsigned slabs;
@@ -147,6 +162,9 @@ static void batch_give(void)
 {
 	bool given = batch.ranges == 0 || ash_purge_ranges(batch.range, batch.ranges, false);
 
+	learned.punched += batch.slabs;
+	if (batch.slabs)
+		learned.last = load_relaxed(&ash_pool.now);
 	for (unsigned i = 0; i < batch.slabs; i++)
 		ash_bin_restore(bin_of(batch.slab[i]), batch.slab[i], given ? 0 : batch.parts[i]);
 	batch.slabs = batch.ranges = 0;
@@ -177,10 +195,40 @@ static void look_at(struct waiting *waiting, uint32_t newest)
 	}
 }
 
+void ash_punch_wanted(uint32_t tick)
+{
+	if (load_relaxed(&ash_pool.now) - tick < REGRET_TICKS)
+		add_relaxed(&learned.regret, 1);
+}
+
+unsigned ash_punch_patience(void)
+{
+	return learned.patience;
+}
+
+static void learn(uint32_t now)
+{
+	size_t regret = load_relaxed(&learned.regret), elapsed = now - learned.since;
+
+	if (learned.patience > 1 && now - learned.last > QUIET) {
+		learned.patience /= 2;
+		learned.last = now;
+	}
+	if (learned.punched < LEARN_LEAST)
+		return;
+	if (regret * 2 > learned.punched && regret * TICKS(1000) > elapsed * REGRET_RATE &&
+	    learned.patience < PATIENCE_MOST)
+		learned.patience *= 2;
+	learned.punched = 0;
+	store_relaxed(&learned.regret, 0);
+	learned.since = now;
+}
+
 void ash_punch(uint32_t newest, unsigned budget)
 {
 	struct waiting waiting;
 
+	learn(load_relaxed(&ash_pool.now));
 	/* Those that are queued again on the way are for the next time. */
 	budget = (unsigned)size_min(budget, ash_punch_waiting());
 	while (budget-- && queue_pop(newest, &waiting)) {

@@ -23,6 +23,13 @@ size_t ash_punch_waiting(void);
  * `newest` or before. The caller holds rank REAP and nothing above it. */
 void ash_punch(uint32_t newest, unsigned budget);
 
+/* How many times longer than usual slabs should rest: where most of those that
+ * were punched are filled from again within a second, at a rate that costs. */
+unsigned ash_punch_patience(void);
+
+/* A slab that was punched at `tick` is filled from again. */
+void ash_punch_wanted(uint32_t tick);
+
 /* Gives the memory of the queue back when nothing waits. */
 void ash_punch_trim(void);
 

@@ -23,10 +23,11 @@
 #define R1_CAP_SHARE 4
 #define SOFT_CAP_MIN (2 * MIB_GRANULES)
 #define SOFT_CAP_SHARE 32
-#define SOFT_CAP_AGE TICKS(24)
+/* Of dirty_decay_ms: 24 ms and 100 ms of 1 s. */
+#define SOFT_CAP_AGE_SHARE 40
 #define HARD_CAP_MIN (16 * MIB_GRANULES)
 #define HARD_CAP_SHARE 4
-#define TENDED_CAP_AGE TICKS(100)
+#define TENDED_CAP_AGE_SHARE 10
 #define TENDED_HARD_CAP_MIN (64 * MIB_GRANULES)
 #define SCALE_MOST 64
 #define REGRET_TICKS TICKS(1000)
@@ -355,6 +356,21 @@ static size_t batch_return(struct pool *pool, const struct giving *giving, bool 
 	return granules;
 }
 
+/* The calls, without the lock. A signal handler that interrupts them and forks must not wait for them to end. */
+static bool in_system(struct pool *pool, const struct range *ranges, unsigned n, bool lazily)
+{
+	bool given;
+
+	pool->in_system++;
+	ash_locks_held++;
+	lock_give(&pool->lock);
+	given = ash_purge_ranges(ranges, n, lazily);
+	lock_take(&pool->lock);
+	ash_locks_held--;
+	pool->in_system--;
+	return given;
+}
+
 /* Gives back what joined the queue no later than `newest`, oldest first, until
  * the count <= target or `budget` ranges are through. Drops the lock around the
  * calls. Returns how many granules that were. */
@@ -374,11 +390,7 @@ static size_t give(struct pool *pool, const struct giving *giving, size_t target
 		if (!batch.n)
 			break;
 		budget -= batch.n;
-		pool->in_system++;
-		lock_give(&pool->lock);
-		given = ash_purge_ranges(batch.range, batch.n, giving->lazily);
-		lock_take(&pool->lock);
-		pool->in_system--;
+		given = in_system(pool, batch.range, batch.n, giving->lazily);
 		granules += batch_return(pool, giving, given);
 	}
 	pool->purging = false;
@@ -474,10 +486,10 @@ static uint32_t decay_ticks(int64_t ms)
 	return TICKS(size_min((size_t)ms, (size_t)1 << 31));
 }
 
-/* R2 and R3's soft cap. */
-static void rule_decay(struct pool *pool, uint32_t cap_age, unsigned budget)
+/* R2 and R3's soft cap, whose age is a share of the decay, and longer where the caps have learned. */
+static void rule_decay(struct pool *pool, unsigned age_share, unsigned budget)
 {
-	uint32_t decay = decay_ticks(ash_options.dirty_decay_ms);
+	uint32_t decay = decay_ticks(ash_options.dirty_decay_ms), age = decay / age_share;
 
 	caps_forget(pool);
 	if (ash_options.muzzy_decay_ms == 0) {
@@ -487,8 +499,9 @@ static void rule_decay(struct pool *pool, uint32_t cap_age, unsigned budget)
 		if (ash_options.muzzy_decay_ms > 0)
 			purge_muzzy(pool, pool->now - decay_ticks(ash_options.muzzy_decay_ms), budget);
 	}
+	age = (uint32_t)size_min((size_t)age * pool->scale, decay);
 	if (pool->dirty > soft_cap(pool))
-		purge_to_cap(pool, soft_cap(pool), pool->now - (decay < cap_age ? decay : cap_age), budget);
+		purge_to_cap(pool, soft_cap(pool), pool->now - age, budget);
 }
 
 bool ash_purge_tick(struct pool *pool)
@@ -502,7 +515,7 @@ bool ash_purge_tick(struct pool *pool)
 		pool->last_tick_work = pool->now;
 		/* Where ticks are rare each does the work of those that were not. */
 		if (ash_options.dirty_decay_ms >= 0)
-			rule_decay(pool, SOFT_CAP_AGE,
+			rule_decay(pool, SOFT_CAP_AGE_SHARE,
 				   TICK_BUDGET * (unsigned)size_min(since / TICK_SPACING, MISSED_TICKS));
 	}
 	lock_give(&pool->lock);
@@ -514,7 +527,7 @@ void ash_purge_tend(struct pool *pool)
 	lock_take(&pool->lock);
 	ash_purge_look(pool);
 	if (ash_options.dirty_decay_ms >= 0)
-		rule_decay(pool, TENDED_CAP_AGE, ALL_RANGES);
+		rule_decay(pool, TENDED_CAP_AGE_SHARE, ALL_RANGES);
 	lock_give(&pool->lock);
 }
 
@@ -557,11 +570,7 @@ void ash_purge_now(struct pool *pool, struct region *region, size_t g, size_t n)
 	struct range range = {(void *)region_address(region, g), n << GRANULE_SHIFT};
 	bool given;
 
-	pool->in_system++;
-	lock_give(&pool->lock);
-	given = ash_purge_ranges(&range, 1, false);
-	lock_take(&pool->lock);
-	pool->in_system--;
+	given = in_system(pool, &range, 1, false);
 	if (!given) {
 		ash_granules_dirty(pool, region, g, n);
 		return;

@@ -32,7 +32,8 @@ struct slab {
 	uint16_t slots;    /* const: objects in all */
 	uint16_t nfree;    /* bin lock: objects that the slab holds */
 	uint8_t list;      /* bin lock: enum slab_list */
-	bool queued;       /* bin lock: in the queue of slabs with holes (arena/punch.c) */
+	bool queued : 1;   /* bin lock: in the queue of slabs with holes (arena/punch.c) */
+	bool punched : 1;  /* bin lock: not filled from since; `tick` says when that was */
 	uint16_t hint;     /* bin lock: words below it have no free slot */
 	uint32_t tick;     /* bin lock: when it was last filled from */
 	struct slab *next; /* bin lock */

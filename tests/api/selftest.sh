@@ -8,7 +8,7 @@
 set -euo pipefail
 
 faulty=$(realpath "$1") model=$(realpath "$2") stress=$(realpath "$3")
-cxx=$(ldconfig -p | awk '$1 == "libstdc++.so.6" && /x86-64|AArch64/ {print $NF; exit}')
+cxx=$(ldconfig -p | awk '!found && $1 == "libstdc++.so.6" && /x86-64|AArch64/ {found = $NF} END {print found}')
 [ -n "$cxx" ] || { echo "no libstdc++.so.6: install libstdc++6"; exit 1; }
 failed=0
 

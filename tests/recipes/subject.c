@@ -372,7 +372,7 @@ static void helper_alone(unsigned ms)
 	show("helper", helper_comes(ms));
 }
 
-/* All threads but the first end; may the process enter a user namespace then, or after so long? */
+/* All threads but the first end, and that one goes on; may the process enter a user namespace then, or after so long? */
 static void enters(unsigned most)
 {
 	bool there;
@@ -384,8 +384,10 @@ static void enters(unsigned most)
 	company_leaves(thread);
 	chain_free(chain(16, 3 * MIB));
 	since = now_ms();
-	while (threads_seen(&there) > 1 && now_ms() - since < most)
-		nap(10);
+	while (threads_seen(&there) > 1 && now_ms() - since < most) {
+		chain_free(chain(1000, 1000));
+		nap(5);
+	}
 	show("threads", threads_seen(&there));
 	show("ms", now_ms() - since);
 	/* Not allowed, perhaps; but not refused for the threads. */
