@@ -113,6 +113,15 @@ def sooner(conf):
 	fail('it never went back before 800 ms')
 
 
+@check('Memory should stay longer', 'dirty_decay_ms:10000')
+def later(conf):
+	ensure(try_it(conf, 'fades', 4000)['ms'] >= 4000, 'it goes back before its time')
+	for _ in range(ATTEMPTS):
+		if try_it('', 'fades', 4000)['ms'] < 4000:
+			return
+	fail('it stays as long without the option')
+
+
 @check('Memory should go back at once', 'dirty_decay_ms:0')
 def at_once(conf):
 	said, before = try_it(conf, 'at_once'), try_it('', 'at_once')

@@ -284,9 +284,12 @@ static void no_size_overflows(void **state)
 				       ((size_t)UINT32_MAX << GRANULE_SHIFT) + 1,
 				       (size_t)1 << 47};
 	struct large *large = grown(5 * MIB);
-	size_t live = ash_pool.live;
+	size_t live;
 
 	(void)state;
+	/* What caches keep goes back at the first refusal. */
+	ash_arena_drain(0);
+	live = ash_pool.live;
 	for (unsigned i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
 		assert_null(ash_large_alloc(sizes[i], 1, false));
 		assert_false(ash_large_resize(large, sizes[i]));
@@ -348,7 +351,7 @@ static void under_data_limit(void)
 	limited_to(RLIMIT_DATA);
 }
 
-static void where_address_space_or_memory_is_limited_there_are_none(void **state)
+__attribute__((unused)) static void where_address_space_or_memory_is_limited_there_are_none(void **state)
 {
 	(void)state;
 	in_child(under_address_limit);
@@ -490,7 +493,9 @@ int main(void)
 		cmocka_unit_test(an_object_grows_in_place_to_the_end_of_its_lot_and_no_further),
 		cmocka_unit_test(what_is_on_its_way_out_stops_growth_without_harm),
 		cmocka_unit_test(no_size_overflows),
+#ifndef EMULATED /* qemu's user mode has the limits for itself */
 		cmocka_unit_test(where_address_space_or_memory_is_limited_there_are_none),
+#endif
 		cmocka_unit_test(where_all_memory_is_charged_there_are_none),
 		cmocka_unit_test(a_large_block_moves_without_a_second_copy),
 		cmocka_unit_test(a_block_of_several_mappings_moves_too),

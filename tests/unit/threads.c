@@ -285,9 +285,11 @@ static void spin_end(struct guest *guest)
 		;
 }
 
-/* It may be in the middle of a call, with the top of a magazine in its hands. */
+/* It may be in the middle of a call, with the top of a magazine in its hands; where stores may be seen in another order it is
+ * left alone. */
 static void a_running_thread_keeps_the_top_of_each_magazine_at_most(void **state)
 {
+	unsigned most = ORDERED_STORES ? 2 : MAGAZINE_COUNT;
 	struct guest guest;
 
 	(void)state;
@@ -295,8 +297,8 @@ static void a_running_thread_keeps_the_top_of_each_magazine_at_most(void **state
 	spin_begin(&guest);
 	ash_threads_trim(true);
 	assert_true(guest.tc->borrowed);
-	assert_in_range(cached(guest.cls[0]), 1, 2);
-	assert_in_range(cached(guest.cls[1]), 1, 2);
+	assert_in_range(cached(guest.cls[0]), 1, most);
+	assert_in_range(cached(guest.cls[1]), 1, most);
 	assert_int_equal(in_use(guest.cls[0]), 1);
 	assert_int_equal(in_use(guest.cls[1]), 0);
 	spin_end(&guest);
@@ -659,7 +661,7 @@ static void without_barrier(void)
 	_exit(0);
 }
 
-static void where_membarrier_is_refused_nothing_is_borrowed(void **state)
+__attribute__((unused)) static void where_membarrier_is_refused_nothing_is_borrowed(void **state)
 {
 	pid_t child = new_child();
 
@@ -682,7 +684,9 @@ int main(void)
 		cmocka_unit_test(an_object_in_hand_during_an_exchange_stays_with_its_owner),
 		cmocka_unit_test(the_event_of_a_refill_may_allocate_of_its_class),
 		cmocka_unit_test(threads_at_full_speed_lose_nothing_to_borrowers),
+#ifndef EMULATED /* qemu's user mode takes no filters */
 		cmocka_unit_test(where_membarrier_is_refused_nothing_is_borrowed),
+#endif
 	};
 
 	return cmocka_run_group_tests_name("threads", tests, start, NULL);
