@@ -45,6 +45,7 @@ static void *small_from_arena(unsigned cls)
 	void *p = NULL;
 
 	ash_arena_uncached_event();
+	arena_event(true);
 	return ash_bin_take(&arena_current()->bin[cls], &p, 1) ? p : NULL;
 }
 

@@ -58,8 +58,10 @@ static struct large *cache_take(size_t granules, size_t usable)
 	struct large *large;
 
 	count_add(&cache->events, 1);
-	if (load_relaxed(&cache->events) % EVENTS_PER_TICK == 0)
+	if (load_relaxed(&cache->events) % EVENTS_PER_TICK == 0) {
 		ash_arena_tick(ash_os_now_ms());
+		arena_event(true);
+	}
 	if (granules > LARGE_CACHE_GRANULES)
 		return NULL;
 	store_relaxed(&cache->wanted[granules], WANTED_REAPS);
