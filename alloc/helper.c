@@ -58,11 +58,12 @@ static bool process_has_threads(void)
 static bool work(unsigned *naps)
 {
 	static bool restless;
+	static unsigned ended;
 
-	ash_threads_flush_orphans();
+	ash_threads_flush_old_orphans(&ended);
 	if (++*naps % TRIM_NAPS == 0)
 		restless = ash_threads_trim(false);
-	return ash_arena_tend() || (restless && *naps < RESTLESS_NAPS);
+	return ash_arena_tend() || ash_threads_have_orphans() || (restless && *naps < RESTLESS_NAPS);
 }
 
 /* Until a slow path wakes it; false: it is no longer needed. */

@@ -282,6 +282,10 @@ void ash_arena_uncached_event(void)
 
 void ash_arena_trim_metadata(void)
 {
+	/* Empty magazines that bins keep would hold their pages. */
+	lock_take(&reaping);
+	reap(true);
+	lock_give(&reaping);
 	ash_magazine_trim();
 	ash_punch_trim();
 	ash_purge_trim(&ash_pool);

@@ -24,6 +24,7 @@ static struct {
 	struct tcache *orphans; /* lock, racy readers: of ended threads, with contents */
 	struct tcache *idle;    /* lock, racy readers: the same, emptied */
 	unsigned owned;         /* lock, racy readers: threads that have one */
+	unsigned ended;         /* lock, racy readers: caches that became orphans so far */
 	bool on;                /* const after the constructor */
 	pthread_key_t key;      /* const after start-up */
 } threads = {.lock = LOCK_INITIALIZER(LOCK_THREADS)};
@@ -57,6 +58,7 @@ static void orphan(struct tcache *tc)
 	tc->link = threads.orphans;
 	store_relaxed(&threads.orphans, tc);
 	count_sub(&threads.owned, 1);
+	count_add(&threads.ended, 1);
 }
 
 /* The thread will have no cache any more. */
@@ -202,6 +204,15 @@ void ash_threads_flush_orphans(void)
 		store_relaxed(&threads.idle, tc);
 		lock_give(&threads.lock);
 	}
+}
+
+void ash_threads_flush_old_orphans(unsigned *ended)
+{
+	unsigned now = load_relaxed(&threads.ended);
+
+	if (now == *ended)
+		ash_threads_flush_orphans();
+	*ended = now;
 }
 
 /* ---- borrowing from others */

@@ -45,6 +45,10 @@ bool ash_threads_have_orphans(void);
 /* Empties the caches of threads that have ended. */
 void ash_threads_flush_orphans(void);
 
+/* The same when no thread has ended since the last call, which *ended remembers:
+ * where threads come and go the next one takes the cache as it is. */
+void ash_threads_flush_old_orphans(unsigned *ended);
+
 /* Empties, but for the top objects, the caches of other threads that have not
  * used them since the last call (all: whatever they do). True when others hold
  * objects and were at work. Does nothing where the kernel has no membarrier

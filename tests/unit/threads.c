@@ -247,6 +247,9 @@ static void a_resting_thread_keeps_one_object_a_class_at_most(void **state)
 
 	(void)state;
 	guest_begin(&guest);
+	/* It has said that it is ready, and is about to wait. */
+	for (int i = 0; i < 5000 && !ash_os_thread_waits(guest.tc->thread); i++)
+		usleep(1000);
 	ash_threads_trim(false); /* sees where it stands */
 	ash_threads_trim(false);
 	assert_true(guest.tc->borrowed);
