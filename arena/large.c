@@ -115,8 +115,10 @@ void ash_large_cache_reap(struct large_cache *cache, bool all)
 	struct large *large, *cut = NULL;
 
 	for (size_t n = 1; n <= LARGE_CACHE_GRANULES; n++) {
-		if (load_relaxed(&cache->wanted[n]))
-			store_relaxed(&cache->wanted[n], cache->wanted[n] - 1);
+		uint8_t wanted = load_relaxed(&cache->wanted[n]);
+
+		if (wanted)
+			store_relaxed(&cache->wanted[n], wanted - 1);
 	}
 	if (!load_relaxed(&cache->bytes))
 		return;

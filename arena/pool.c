@@ -389,7 +389,7 @@ static int region_check(const struct region *region)
 	int broken = 0;
 
 	for (size_t g = 0; g < region->committed; g++) {
-		const struct span *span = region->span[g];
+		const struct span *span = load_acquire(&region->span[g]);
 
 		if (!span)
 			continue;
