@@ -357,6 +357,7 @@ static void region_repair(struct pool *pool, struct region *region)
 		}
 	}
 	pool->dirty += dirty;
+	pool->committed += region->committed;
 	pool->live += region->committed - bitmap_count(region->free, 0, region->committed);
 }
 
@@ -368,7 +369,7 @@ void ash_pool_repair(struct pool *pool)
 	pool->in_system = 0;
 	pool->dirty_queue.head = pool->dirty_queue.tail = 0;
 	pool->muzzy_queue.head = pool->muzzy_queue.tail = 0;
-	pool->dirty = pool->muzzy = pool->live = 0;
+	pool->dirty = pool->muzzy = pool->live = pool->committed = 0;
 	memset(pool->descriptors, 0, sizeof(pool->descriptors));
 	for (unsigned i = 0; i < pool->nregions; i++)
 		region_repair(pool, pool->region[i]);
