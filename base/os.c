@@ -466,6 +466,35 @@ static bool is_idle(uint32_t id)
 	return is_idle_call(number);
 }
 
+/* The stack pointer in the last but one word of a "syscall" file. */
+static uintptr_t stack_pointer_in(const char *text)
+{
+	const char *p = strrchr(text, ' ');
+	uintptr_t sp = 0;
+
+	if (!p)
+		return 0;
+	while (p > text && p[-1] != ' ')
+		p--;
+	for (p += 2; (*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'f'); p++)
+		sp = sp * 16 + (uintptr_t)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
+	return sp;
+}
+
+/* An emulator's threads wait in calls of its own, while the program that it emulates is anywhere: its stack pointers are
+ * not ours. */
+static bool calls_are_ours(void)
+{
+	enum { UNKNOWN, OURS, AN_EMULATORS };
+	static uint8_t known; /* atomic */
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	char text[256];
+
+	if (load_relaxed(&known) == UNKNOWN && read_of_thread(ash_os_thread_id(), "syscall", text, sizeof(text)))
+		store_relaxed(&known, here - stack_pointer_in(text) < ((uintptr_t)1 << 16) ? OURS : AN_EMULATORS);
+	return load_relaxed(&known) == OURS;
+}
+
 bool ash_os_thread_waits(uint32_t id)
 {
 	struct thread_look before, after;
@@ -473,7 +502,7 @@ bool ash_os_thread_waits(uint32_t id)
 	bool waits;
 
 	/* It slept all the time between the two looks: what they and the one between them saw is one moment. */
-	waits = look_at_thread(id, &before) && is_idle(id) && look_at_thread(id, &after) &&
+	waits = calls_are_ours() && look_at_thread(id, &before) && is_idle(id) && look_at_thread(id, &after) &&
 		strcmp(before.switches, after.switches) == 0 && !after.in_handler && handlers_block(after.caught);
 	errno = saved;
 	return waits;
