@@ -552,7 +552,7 @@ void ash_bin_verify(void **objects, unsigned n)
 /* The slab of this bin that begins at `base`, NULL when there is none any more; lock held. The list is read first: only a
  * slab that belongs to a bin is on one, and those of this bin do not change while we hold its lock. And again: a descriptor
  * that is used anew is all zeros, then a slab that is away, then of a kind. */
-static struct slab *bin_slab_at(const struct bin *bin, uintptr_t base)
+static RACY struct slab *bin_slab_at(const struct bin *bin, uintptr_t base)
 {
 	struct region *region = ash_region_of((void *)base);
 	struct slab *slab = region ? (struct slab *)region_span(region, (void *)base) : NULL;

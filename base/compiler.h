@@ -35,6 +35,9 @@
 #define ORDERED_STORES 0
 #endif
 
+/* Reads what another thread may be changing, and checks what it has read: not the thread sanitizer's business. */
+#define RACY __attribute__((no_sanitize("thread")))
+
 #define CACHE_LINE 64
 
 static inline size_t size_min(size_t a, size_t b)
