@@ -213,14 +213,12 @@ bool ash_arena_neglected;
 
 static bool is_neglected(void)
 {
-	size_t live =
-		load_relaxed(&ash_pool.live) - size_min(load_relaxed(&ash_pool.hollow), load_relaxed(&ash_pool.live));
 	size_t bytes = load_relaxed(&ash_depot_bytes);
 
 	if (load_relaxed(&ash_arena_asleep) || !ash_purge_is_possible(&ash_pool))
 		return false;
 	bytes += (load_relaxed(&ash_pool.dirty) + ash_punch_waiting()) << GRANULE_SHIFT;
-	return bytes >= size_max(NEGLECTED_MIN, (live << GRANULE_SHIFT) / NEGLECTED_SHARE);
+	return bytes >= size_max(NEGLECTED_MIN, (pool_full(&ash_pool) << GRANULE_SHIFT) / NEGLECTED_SHARE);
 }
 
 static bool caches_hold(void)

@@ -56,6 +56,12 @@ static inline unsigned arena_count(void)
 	return load_acquire(&ash_arena_made);
 }
 
+/* The bin that the slab belongs to now. */
+static inline struct bin *slab_bin(const struct slab *slab)
+{
+	return &ash_arena_get(load_acquire(&slab->span.arena))->bin[slab->span.cls];
+}
+
 /* A thread waits for a bin: enough of that brings another arena into being. */
 void ash_arena_contended(void);
 

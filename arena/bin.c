@@ -467,23 +467,18 @@ static void flush_settle(struct flush *flush)
 	flush->slab = NULL;
 }
 
-static struct bin *bin_of(const struct slab *slab)
-{
-	return &ash_arena_get(load_acquire(&slab->span.arena))->bin[slab->span.cls];
-}
-
 static void flush_enter(struct flush *flush, struct slab *slab)
 {
-	struct bin *bin = bin_of(slab);
+	struct bin *bin = slab_bin(slab);
 
 	flush_settle(flush);
 	if (bin != flush->bin || flush->nleaving == LEAVING_MAX) {
 		flush_unlock(flush);
 		bin_lock(bin);
 		/* It may have moved while we waited. */
-		while (unlikely(bin_of(slab) != bin)) {
+		while (unlikely(slab_bin(slab) != bin)) {
 			lock_give(&bin->lock);
-			bin = bin_of(slab);
+			bin = slab_bin(slab);
 			bin_lock(bin);
 		}
 		flush->bin = bin;

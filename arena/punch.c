@@ -152,11 +152,6 @@ static bool batch_add(struct slab *slab, uint64_t parts)
 	return true;
 }
 
-static struct bin *bin_of(const struct slab *slab)
-{
-	return &ash_arena_get(slab->span.arena)->bin[slab->span.cls];
-}
-
 /* A batch's worth leaves the system's hands or ours; true when there may be more. */
 static void batch_give(void)
 {
@@ -166,7 +161,7 @@ static void batch_give(void)
 	if (batch.slabs)
 		learned.last = load_relaxed(&ash_pool.now);
 	for (unsigned i = 0; i < batch.slabs; i++)
-		ash_bin_restore(bin_of(batch.slab[i]), batch.slab[i], given ? 0 : batch.parts[i]);
+		ash_bin_restore(slab_bin(batch.slab[i]), batch.slab[i], given ? 0 : batch.parts[i]);
 	batch.slabs = batch.ranges = 0;
 }
 

@@ -79,14 +79,6 @@ void ash_purge_slabs_hold(struct pool *pool, size_t bytes)
 	store_relaxed(&pool->hollow, slabs > held && slabs <= load_relaxed(&pool->live) ? slabs - held : 0);
 }
 
-/* Live granules, without those that slabs hold for nothing: punched ones are not resident. */
-static size_t pool_full(const struct pool *pool)
-{
-	size_t hollow = load_relaxed(&pool->hollow);
-
-	return pool->live > hollow ? pool->live - hollow : 0;
-}
-
 static size_t r1_cap(const struct pool *pool)
 {
 	return size_max(R1_CAP_MIN, pool_full(pool) / R1_CAP_SHARE) * pool->scale;

@@ -51,6 +51,15 @@ void ash_purge_requeue(struct pool *pool, struct region *region, size_t g);
  * for the caps. Racy, now and then. */
 void ash_purge_slabs_hold(struct pool *pool, size_t bytes);
 
+/* Live granules, without those that slabs hold for nothing: punched ones are not
+ * resident. Racy without the lock. */
+static inline size_t pool_full(const struct pool *pool)
+{
+	size_t live = load_relaxed(&pool->live), hollow = load_relaxed(&pool->hollow);
+
+	return live > hollow ? live - hollow : 0;
+}
+
 /* R1, after `fresh` granules were taken. */
 void ash_purge_growth(struct pool *pool, size_t fresh);
 
