@@ -192,6 +192,15 @@ bool ash_os_purge(const struct range *ranges, unsigned n, bool lazily, size_t *c
 	return ok;
 }
 
+/* Not libc's function: its page of code would be one that small programs have for this alone (64 KiB of their RSS). */
+void ash_os_affinity(uint64_t *mask, size_t bytes)
+{
+	int saved = errno;
+
+	syscall(SYS_sched_getaffinity, 0, bytes, mask);
+	errno = saved;
+}
+
 uint64_t ash_os_now_ms(void)
 {
 	struct timespec ts = {0, 0};

@@ -53,6 +53,9 @@ uint64_t ash_os_thread_cpu_ns(void);
 /* Milliseconds of a coarse monotonic clock (6 ns a call; steps of 1-10 ms). */
 uint64_t ash_os_now_ms(void);
 
+/* The CPUs on which the calling thread may run, a bit each; nothing where the system does not say. */
+void ash_os_affinity(uint64_t *mask, size_t bytes);
+
 /* Address bits that user space uses here: 47 on x86-64, 39 to 48 on aarch64. */
 unsigned ash_os_va_bits(void);
 /* An address in the program's own file: near its code, data and break. */

@@ -9,6 +9,7 @@
 #include <sys/auxv.h>
 
 #include "base/compiler.h"
+#include "base/os.h"
 
 #ifndef AT_RSEQ_FEATURE_SIZE
 #define AT_RSEQ_FEATURE_SIZE 27
@@ -57,11 +58,8 @@ unsigned ash_cpu_allowed(void)
 	static const unsigned words = 8192 / 64;
 	uint64_t mask[8192 / 64] = {0};
 	unsigned count = 0;
-	int saved = errno;
 
-	if (sched_getaffinity(0, sizeof(mask), (cpu_set_t *)mask) != 0)
-		mask[0] = 1;
-	errno = saved;
+	ash_os_affinity(mask, sizeof(mask));
 	for (unsigned i = 0; i < words; i++)
 		count += (unsigned)__builtin_popcountll(mask[i]);
 	return count ? count : 1;

@@ -30,7 +30,7 @@
 #define MADV_WIPEONFORK 18
 #endif
 
-enum { SLOW_US = 100, PURGE_US = 1000, AWAIT_LOOKS = 100, ARGUMENTS = 7 };
+enum { SLOW_US = 100, PURGE_US = 3000, AWAIT_LOOKS = 1000, ARGUMENTS = 7 };
 
 static struct {
 	enum kind kind;
@@ -179,6 +179,11 @@ static void purge_is_slow(void)
 		__atomic_store_n(&caught, true, __ATOMIC_SEQ_CST);
 		usleep(PURGE_US);
 	}
+}
+
+bool inject_purge_is_awaited(void)
+{
+	return __atomic_load_n(&awaited, __ATOMIC_SEQ_CST);
 }
 
 void inject_await_purge(void)
@@ -341,7 +346,7 @@ static const struct {
 } plain[] = {
 	{SYS_gettid, KIND_gettid},         {SYS_tgkill, KIND_tgkill},   {SYS_sched_yield, KIND_sched_yield},
 	{SYS_membarrier, KIND_membarrier}, {SYS_openat, KIND_open},     {SYS_close, KIND_close},
-	{SYS_ioctl, KIND_ioctl},           {SYS_mincore, KIND_mincore},
+	{SYS_ioctl, KIND_ioctl},           {SYS_mincore, KIND_mincore}, {SYS_sched_getaffinity, KIND_sched_getaffinity},
 };
 
 static bool plain_refused(long call)
@@ -420,14 +425,6 @@ int __wrap_sched_getcpu(void);
 int __wrap_sched_getcpu(void)
 {
 	return refuse(KIND_sched_getcpu) ? -1 : __real_sched_getcpu();
-}
-
-int __real_sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set);
-int __wrap_sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set);
-
-int __wrap_sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set)
-{
-	return refuse(KIND_sched_getaffinity) ? -1 : __real_sched_getaffinity(pid, size, set);
 }
 
 int __real_getrlimit(__rlimit_resource_t resource, struct rlimit *limit);

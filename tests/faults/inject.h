@@ -25,8 +25,9 @@ uint64_t inject_refused(void);
 /* The clocks that the library reads go forward. */
 void inject_pass_ms(uint64_t ms);
 
-/* Returns while another thread gives memory back, if one does so soon. */
+/* Returns while another thread gives memory back, if one does so soon; the others can ask whether somebody waits. */
 void inject_await_purge(void);
+bool inject_purge_is_awaited(void);
 
 uint64_t inject_seed(void);
 /* Whether FLAGS hold this need or plant. */
