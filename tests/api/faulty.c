@@ -22,7 +22,7 @@ void *__libc_memalign(size_t alignment, size_t size);
 void __libc_free(void *p);
 
 static _Atomic unsigned calls;
-static _Atomic(unsigned char *) latest; /* some object of 64 to 512 bytes that is perhaps still live */
+static _Atomic(unsigned char *) latest; /* a live object of 64 to 512 bytes, or NULL */
 
 static bool strikes(const char *fault)
 {
@@ -33,13 +33,21 @@ static bool strikes(const char *fault)
 	return n > 1000 && n % 997 == 0;
 }
 
+/* A fault that hits what was freed breaks glibc's own lists, and the program before it has noticed. */
+static void forget(unsigned char *p)
+{
+	atomic_compare_exchange_strong(&latest, &p, NULL);
+}
+
 __attribute__((visibility("default"))) void *malloc(size_t size)
 {
+	unsigned char *p;
+
 	if (strikes("null"))
 		return NULL;
-	if (size >= 64 && size <= 512 && strikes("two-owners"))
-		return atomic_load(&latest);
-	unsigned char *p = __libc_malloc(size);
+	if (size >= 64 && size <= 512 && strikes("two-owners") && (p = atomic_load(&latest)))
+		return p;
+	p = __libc_malloc(size);
 	if (p && size >= 64 && size <= 512)
 		atomic_store(&latest, p);
 	return p;
@@ -56,8 +64,12 @@ __attribute__((visibility("default"))) void *calloc(size_t n, size_t size)
 __attribute__((visibility("default"))) void *realloc(void *p, size_t size)
 {
 	size_t before = p ? malloc_usable_size(p) : 0;
-	unsigned char *q = __libc_realloc(p, size);
-	size_t kept = before < size ? before : size;
+	unsigned char *q;
+	size_t kept;
+
+	forget(p);
+	q = __libc_realloc(p, size);
+	kept = before < size ? before : size;
 	if (q && kept > 8 && kept < 1000 && strikes("realloc-loses"))
 		q[kept - 1] ^= 0x80;
 	return q;
@@ -99,6 +111,7 @@ __attribute__((visibility("default"))) void free(void *p)
 		if (other && other != p)
 			other[40] ^= 1;
 	}
+	forget(p);
 	__libc_free(p);
 	errno = p && strikes("free-errno") ? EBUSY : error;
 }

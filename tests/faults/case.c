@@ -249,14 +249,30 @@ static void contend(void)
 static unsigned resting;
 static bool awake;
 
+/* Somebody waits for a thread that is in the system to give memory back. */
+static void give_back(void)
+{
+	unsigned char *p;
+
+	errno = UNTOUCHED;
+	p = judged("malloc", PIECE, malloc(PIECE));
+	if (p)
+		pattern_write(p, 0, 64, PIECE);
+	release(p);
+	malloc_trim(0);
+}
+
 static void *thread(void *arg)
 {
 	if (inject_flag(CONTEND))
 		contend();
 	actor_operates(arg, OPERATIONS);
 	__atomic_add_fetch(&resting, 1, __ATOMIC_SEQ_CST);
-	while (!__atomic_load_n(&awake, __ATOMIC_SEQ_CST))
+	while (!__atomic_load_n(&awake, __ATOMIC_SEQ_CST)) {
+		if (inject_purge_is_awaited())
+			give_back();
 		usleep(NAP_US);
+	}
 	actor_operates(arg, OPERATIONS / 8);
 	return NULL;
 }
