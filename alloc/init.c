@@ -60,6 +60,7 @@ static void apply_options(void)
 static bool start(void)
 {
 	ash_os_init();
+	ash_lock_init();
 	if (!page_size_fits())
 		return false;
 	ash_size_class_init();

@@ -10,6 +10,10 @@ void (*ash_lock_repair)(const struct lock *waited_for);
 
 __thread unsigned ash_locks_held;
 
+extern char __libc_single_threaded __attribute__((weak));
+static const char never;
+const char *ash_lock_alone = &never;
+
 static uint32_t *process_mark;
 static uint32_t repairing;
 
@@ -59,6 +63,12 @@ void ash_lock_wait(struct lock *lock)
 void ash_lock_wake(struct lock *lock)
 {
 	ash_os_futex_wake(&lock->word, 1);
+}
+
+void ash_lock_init(void)
+{
+	if (&__libc_single_threaded)
+		ash_lock_alone = &__libc_single_threaded;
 }
 
 void ash_lock_process_known(void)

@@ -55,17 +55,45 @@ void ash_lock_forget(const struct lock *lock);
 HIDDEN extern void (*ash_lock_repair)(const struct lock *waited_for);
 /* Start-up and the fork handler in the child: this process is known. */
 void ash_lock_process_known(void);
+/* Start-up: whether the C library tells that there is one thread. */
+void ash_lock_init(void);
 
 /* Locks that this thread holds or is about to. A signal handler that interrupts
  * it there and forks must not wait for them: its own thread would have to go on. */
 HIDDEN extern __thread unsigned ash_locks_held __attribute__((tls_model("initial-exec")));
 
-FAST bool lock_try(struct lock *lock)
+/* glibc's __libc_single_threaded (2.32): not 0 while the process has had this thread alone; elsewhere a 0. pthread_create clears it. */
+HIDDEN extern const char *ash_lock_alone;
+
+/* An atomic instruction waits until all stores before it have left the CPU, the program's into memory that is in no cache among
+ * them: without other threads it is the dearest part of many a slow path. */
+FAST bool lock_grab(struct lock *lock)
 {
 	uint32_t expected = 0;
 
+	if (!*ash_lock_alone)
+		return __atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE,
+						   __ATOMIC_RELAXED);
+	if (load_relaxed(&lock->word))
+		return false;
+	store_relaxed(&lock->word, 1);
+	__atomic_signal_fence(__ATOMIC_ACQUIRE);
+	return true;
+}
+
+/* True when somebody sleeps. */
+FAST bool lock_release(struct lock *lock)
+{
+	if (!*ash_lock_alone)
+		return __atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2;
+	store_release(&lock->word, 0);
+	return false;
+}
+
+FAST bool lock_try(struct lock *lock)
+{
 	ash_locks_held++;
-	if (!__atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+	if (!lock_grab(lock)) {
 		ash_locks_held--;
 		return false;
 	}
@@ -76,11 +104,8 @@ FAST bool lock_try(struct lock *lock)
 
 FAST void lock_take(struct lock *lock)
 {
-	uint32_t expected = 0;
-
 	ash_locks_held++;
-	if (unlikely(
-		    !__atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
+	if (unlikely(!lock_grab(lock)))
 		ash_lock_wait(lock);
 	if (ASHLAR_ASSERTIONS)
 		ash_lock_note(lock, false);
@@ -90,7 +115,7 @@ FAST void lock_give(struct lock *lock)
 {
 	if (ASHLAR_ASSERTIONS)
 		ash_lock_forget(lock);
-	if (unlikely(__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2))
+	if (unlikely(lock_release(lock)))
 		ash_lock_wake(lock);
 	ash_locks_held--;
 }
@@ -98,15 +123,13 @@ FAST void lock_give(struct lock *lock)
 /* fork takes and gives all locks of a rank: outside the rule. */
 static inline void lock_take_for_fork(struct lock *lock)
 {
-	uint32_t expected = 0;
-
-	if (!__atomic_compare_exchange_n(&lock->word, &expected, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+	if (!lock_grab(lock))
 		ash_lock_wait(lock);
 }
 
 static inline void lock_give_for_fork(struct lock *lock)
 {
-	if (__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2)
+	if (lock_release(lock))
 		ash_lock_wake(lock);
 }
 
