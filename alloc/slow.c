@@ -112,9 +112,7 @@ void *ash_malloc_refill(size_t size, unsigned cls, struct tcache *tc)
 {
 	void *p = tcache_swap_pop(tc, cls);
 
-	if (unlikely(!p))
-		return malloc_refill(size, cls, tc);
-	return likely(!tc->parks) ? p : ash_tcache_exchanged(tc, p);
+	return likely(p != NULL) ? p : malloc_refill(size, cls, tc);
 }
 
 void *ash_malloc_large(size_t size)

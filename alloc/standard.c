@@ -40,7 +40,7 @@ EXPORT void *calloc(size_t count, size_t size)
 	cls = size_class_of(bytes);
 	p = tcache_pop(tc, cls);
 	if (unlikely(!p)) {
-		p = tcache_swap_pop(tc, cls);
+		p = tc->parking ? NULL : tcache_exchange_pop(tc, cls);
 		if (unlikely(!p))
 			return calloc_slow(bytes);
 	}
@@ -127,8 +127,8 @@ EXPORT void *realloc(void *p, size_t size)
 		return p;
 	wanted = size_class_of(size);
 	moved = tcache_pop(tc, wanted);
-	if (unlikely(!moved))
-		moved = tcache_swap_pop(tc, (unsigned)wanted);
+	if (unlikely(!moved) && !tc->parking)
+		moved = tcache_exchange_pop(tc, (unsigned)wanted);
 	if (unlikely(!moved))
 		return realloc_slow(p, size);
 	/* A small one is freed before it is copied: on top of F it is this thread's alone until its next call. */

@@ -24,8 +24,8 @@
 /* Calls without a cache between ticks. */
 #define EVENTS_PER_TICK 64
 /* More than this, and than that share of live memory, is worth slower slow paths in a thread on its own. */
-#define NEGLECTED_MIN ((size_t)16 << 20)
-#define NEGLECTED_SHARE 2
+#define NEGLECTED_MIN ((size_t)8 << 20)
+#define NEGLECTED_SHARE 8
 /* Less than this is not worth waking a thread for. */
 #define BACKLOG_BYTES ((size_t)256 << 10)
 #define BACKLOG_SLABS 16
@@ -215,10 +215,11 @@ static bool is_neglected(void)
 {
 	size_t bytes = load_relaxed(&ash_depot_bytes);
 
-	if (load_relaxed(&ash_arena_asleep) || !ash_purge_is_possible(&ash_pool))
-		return false;
 	bytes += (load_relaxed(&ash_pool.dirty) + ash_punch_waiting()) << GRANULE_SHIFT;
-	return bytes >= size_max(NEGLECTED_MIN, (pool_full(&ash_pool) << GRANULE_SHIFT) / NEGLECTED_SHARE);
+	if (likely(bytes < NEGLECTED_MIN))
+		return false;
+	return bytes >= (pool_full(&ash_pool) << GRANULE_SHIFT) / NEGLECTED_SHARE && !load_relaxed(&ash_arena_asleep) &&
+	       ash_purge_is_possible(&ash_pool);
 }
 
 static bool caches_hold(void)
@@ -262,11 +263,12 @@ void ash_arena_tick(uint64_t now)
 		punch(now, PUNCH_BUDGET);
 		lock_give(&reaping);
 	}
-	if (!ash_purge_tick(&ash_pool))
-		return;
-	if (!ash_options.retain)
-		ash_pool_shrink(&ash_pool);
-	ash_bin_limit_depots();
+	if (ash_purge_tick(&ash_pool)) {
+		if (!ash_options.retain)
+			ash_pool_shrink(&ash_pool);
+		ash_bin_limit_depots();
+	}
+	/* Each time: a program may free all it has between two ticks, and then call no more. */
 	store_relaxed(&ash_arena_neglected, is_neglected());
 }
 

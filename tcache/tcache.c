@@ -33,8 +33,11 @@
 /* Slow events between looks at the clock, and the pace of trimming. */
 #define EVENTS_PER_LOOK 16
 #define TRIM_MS 100
-/* Calls of a parked thread that are so far apart are rare. */
+/* Objects in A of a thread that watches: at ten calls a second they last for two seconds. Above MAGAZINE_SMALL_OBJECTS. */
+#define WATCHED_MOST 16
+/* Calls of a watching or parked thread that are so far apart are rare; after so many in a row that were not, it parks no more. */
 #define RARE_MS 8
+#define RAPID_CALLS 16
 /* Of the magazines that go to a depot whole, one in so many is checked pointer by pointer. */
 #define VERIFY_EVERY 256
 
@@ -148,7 +151,7 @@ static bool class_heat(struct tcache *tc, unsigned cls)
 	if (++tc->hot[cls] < HOT)
 		return false;
 	tc->hot[cls] = 0;
-	if (tc->parks || tc->large_bytes + pair_bytes(cls) > thread_allowance())
+	if (tc->parking == TCACHE_PARKS || tc->large_bytes + pair_bytes(cls) > thread_allowance())
 		return false;
 	a = ash_magazine_new(cls);
 	f = a ? ash_magazine_new(cls) : NULL;
@@ -162,7 +165,7 @@ static bool class_heat(struct tcache *tc, unsigned cls)
 /* ---- refill */
 
 /* A slow path begins to work with tc: from now on no one borrows it. True when someone had (then it is back, with fewer
- * objects) or when it parks. The order (events odd, then a look at borrowed) meets the borrower's (borrowed, barrier, a look at events). */
+ * objects) or when it watches or parks. The order (events odd, then a look at borrowed) meets the borrower's (borrowed, barrier, a look at events). */
 static inline bool tcache_enter(struct tcache *tc)
 {
 	tc->events++; /* one instruction, unlike a relaxed store of the sum */
@@ -182,19 +185,56 @@ static inline void tcache_leave(struct tcache *tc)
 
 static SLOW void periodic(struct tcache *tc);
 
-/* Where much could be given back and no helper does it, the thread parks after each slow path and exchange: its next call
- * finds no cache and takes the slow path, which looks at the clock (ash_tcache_unpark). Its magazines are small meanwhile, so
- * that such events are never far away. That is how a program that calls malloc ten times a second still gives memory back. */
+/* The thread's next call finds no cache and takes the slow path, which looks at the clock (ash_tcache_unpark): that is how a
+ * program that calls malloc ten times a second still gives memory back. Its magazines are small meanwhile. */
 static inline void park(const struct tcache *tc)
 {
-	if (tc->parks)
+	if (tc->parking == TCACHE_PARKS)
 		store_relaxed(&ash_tcache, &ash_tcache_none);
 }
 
-void *ash_tcache_exchanged(const struct tcache *tc, void *p)
+static bool is_rare(struct tcache *tc, uint64_t now)
 {
+	bool rare = now - tc->called_at >= RARE_MS;
+
+	tc->called_at = now;
+	tc->rapid = rare ? 0 : tc->rapid + 1;
+	return rare;
+}
+
+/* In a busy thread that is all: some 3 ns a magazine. (When it parked all the time: 2.7 times the CPU, workload survivors.) */
+static void watch(struct tcache *tc)
+{
+	if (tc->parking == TCACHE_WATCHES && is_rare(tc, ash_os_now_ms()))
+		tc->parking = TCACHE_PARKS;
+}
+
+/* What A has beyond `most` objects waits in F, or goes home: a watching thread's next slow path is never many calls away. */
+static void keep_few(struct tcache *tc, unsigned cls, size_t most)
+{
+	void **a = tc->a[cls], **f = tc->f[cls], **base = magazine_base(a, tc->large[cls]);
+	size_t n = is_none(a) ? 0 : (size_t)(a - base), more = n - most;
+
+	if (n <= most)
+		return;
+	store_relaxed(&tc->a[cls], NONE);
+	if (!is_none(f) && f == magazine_base(f, tc->large[cls])) {
+		memcpy(f + 1, base + 1, more * sizeof(*f));
+		tc->f[cls] = f + more;
+	} else {
+		ash_bin_flush("malloc", base + 1, (unsigned)more);
+	}
+	memmove(base + 1, base + 1 + more, most * sizeof(*base));
+	store_release(&tc->a[cls], base + most);
+}
+
+void ash_tcache_exchanged(struct tcache *tc, unsigned cls)
+{
+	tcache_enter(tc);
+	watch(tc);
+	keep_few(tc, cls, WATCHED_MOST);
+	tcache_leave(tc);
 	park(tc);
-	return p;
 }
 
 static inline bool tcache_is_due(const struct tcache *tc)
@@ -263,7 +303,7 @@ static SLOW void *refill_young(struct tcache *tc, unsigned cls)
 	void *p;
 
 	if (class_heat(tc, cls)) {
-		p = tcache_swap_pop(tc, cls);
+		p = tcache_exchange_pop(tc, cls);
 		if (!p)
 			return refill_large(tc, cls);
 	} else {
@@ -273,11 +313,12 @@ static SLOW void *refill_young(struct tcache *tc, unsigned cls)
 	return p;
 }
 
-/* Every 16th time, and when the cache was borrowed or parks. Others may have worked with it: it may have what is wanted. */
+/* Every 16th time, and when the cache was borrowed, watches or parks. Others may have worked with it: it may have what is wanted. */
 static SLOW void *refill_attended(struct tcache *tc, unsigned cls)
 {
 	void *p;
 
+	watch(tc);
 	if (tcache_is_due(tc)) {
 		periodic(tc);
 		tcache_leave(tc);
@@ -287,12 +328,13 @@ static SLOW void *refill_attended(struct tcache *tc, unsigned cls)
 	}
 	p = tcache_pop(tc, cls);
 	if (!p)
-		p = tcache_swap_pop(tc, cls);
+		p = tcache_exchange_pop(tc, cls);
 	if (p)
 		tcache_leave(tc);
 	else
 		p = tc->large[cls] ? refill_large(tc, cls) : refill_young(tc, cls);
-	park(tc);
+	if (tc->parking)
+		ash_tcache_exchanged(tc, cls);
 	return p;
 }
 
@@ -362,7 +404,7 @@ static SLOW void overflow_young(struct tcache *tc, unsigned cls, void *p)
 {
 	if (is_none(tc->f[cls])) {
 		overflow_none(tc, cls, p);
-	} else if (is_none(tc->a[cls])) {
+	} else if (is_none(tc->a[cls]) && !tc->parking) {
 		/* The thread has only freed so far: its full F waits as A. */
 		tc->a[cls] = tc->f[cls];
 		tc->f[cls] = NONE;
@@ -379,10 +421,13 @@ static SLOW void overflow_young(struct tcache *tc, unsigned cls, void *p)
 /* As refill_attended; F may have room. No thread is made in free: glibc calls it with its list of stacks locked. */
 static SLOW void overflow_attended(struct tcache *tc, unsigned cls, void *p)
 {
+	watch(tc);
 	if (tcache_is_due(tc)) {
 		periodic(tc);
 		arena_event(false);
 	}
+	if (tc->parking)
+		keep_few(tc, cls, 0);
 	if (tcache_push(tc, cls, p) || tcache_swap_push(tc, cls, p))
 		tcache_leave(tc);
 	else
@@ -424,7 +469,6 @@ static void trim(struct tcache *tc)
 static SLOW void periodic(struct tcache *tc)
 {
 	uint64_t now = ash_os_now_ms();
-	bool parks;
 
 	if (now - tc->trimmed_at >= TRIM_MS) {
 		tc->trimmed_at = now;
@@ -432,26 +476,31 @@ static SLOW void periodic(struct tcache *tc)
 		ash_threads_flush_orphans();
 	}
 	ash_arena_tick(now);
-	parks = load_relaxed(&ash_arena_neglected);
-	if (parks && !tc->parks)
-		ash_tcache_flush(tc);
-	tc->parks = parks;
+	if (!load_relaxed(&ash_arena_neglected)) {
+		tc->parking = TCACHE_WORKS;
+	} else if (tc->parking == TCACHE_WORKS) {
+		tc->parking = TCACHE_WATCHES;
+		tc->called_at = now;
+		for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++)
+			keep_few(tc, cls, 0);
+	}
 }
 
 bool ash_tcache_unpark(struct tcache *tc)
 {
-	uint64_t now = ash_os_now_ms();
-	bool rare = now - tc->unparked_at >= RARE_MS;
-
-	tc->unparked_at = now;
-	if (!rare)
+	if (!is_rare(tc, ash_os_now_ms())) {
+		if (tc->rapid >= RAPID_CALLS)
+			tc->parking = TCACHE_WATCHES;
 		return false;
+	}
 	tcache_enter(tc);
+	ash_tcache_flush(tc);
 	periodic(tc);
 	/* Where calls are rare, looking costs nothing: till all has gone. */
-	tc->parks |= ash_arena_has_backlog();
+	if (tc->parking == TCACHE_WATCHES || ash_arena_has_backlog())
+		tc->parking = TCACHE_PARKS;
 	tcache_leave(tc);
-	return tc->parks;
+	return tc->parking == TCACHE_PARKS;
 }
 
 void ash_tcache_flush(struct tcache *tc)

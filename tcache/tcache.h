@@ -37,8 +37,8 @@ struct tcache {
 	uint8_t state;                  /* lock of the list of tcaches: enum tcache_state */
 	union {
 		struct {
-			bool borrowed; /* lock of the list, read by the owner: see tcache/threads.h */
-			bool parks; /* owner: goes out of reach after each slow path, so that the next call looks at the clock */
+			bool borrowed;   /* lock of the list, read by the owner: see tcache/threads.h */
+			uint8_t parking; /* owner: enum tcache_parking */
 		};
 		uint16_t attention; /* either */
 	};
@@ -50,7 +50,8 @@ struct tcache {
 	uint32_t gives;       /* owner: magazines given to a depot */
 	size_t large_bytes;   /* owner: what its large magazines may hold */
 	uint64_t trimmed_at;  /* owner: ms */
-	uint64_t unparked_at; /* owner: ms */
+	uint64_t called_at;   /* owner: ms of the last slow path, while it watches or parks */
+	uint32_t rapid;       /* owner: calls since it parked that were not rare */
 	struct tcache **home; /* lock of the list: its thread's ash_tcache */
 	uint32_t thread;      /* lock of the list: its thread's number */
 	uint64_t resting;     /* borrowers: where the heads stood at their last look */
@@ -58,6 +59,9 @@ struct tcache {
 	struct tcache *link;  /* lock of the list: orphans, idle, borrowed */
 };
 
+/* Where much could be given back and no helper does it, a thread watches: each slow path looks at the clock. When calls
+ * turn out to be rare it parks: it goes out of reach after each slow path, so that the next call is one too. */
+enum tcache_parking { TCACHE_WORKS, TCACHE_WATCHES, TCACHE_PARKS };
 enum tcache_state { TCACHE_IDLE, TCACHE_OWNED, TCACHE_ORPHAN };
 
 /* Class 0 of F in every tcache, all of ash_tcache_none. */
@@ -78,8 +82,8 @@ void ash_tcache_overflow(struct tcache *tc, unsigned cls, void *p);
 void ash_tcache_flush(struct tcache *tc);
 void ash_tcache_flush_own(struct tcache *tc);
 
-/* A and F of a tcache that parks have changed places. Returns p. */
-SLOW void *ash_tcache_exchanged(const struct tcache *tc, void *p);
+/* A and F of a tcache that watches or parks have changed places. */
+SLOW void ash_tcache_exchanged(struct tcache *tc, unsigned cls);
 
 /* For tcache/threads.c. The first call after parking: looks at the clock, and does
  * what is due. True when the cache is to stay out of reach: calls are rare. */
@@ -123,9 +127,9 @@ FAST bool tcache_push(struct tcache *tc, size_t cls, void *p)
 	return true;
 }
 
-/* A in exchange for F when A is empty and F is not: 8 instructions, once per
- * magazine. Returns the object on top, NULL when F has none either. */
-FAST void *tcache_swap_pop(struct tcache *tc, unsigned cls)
+/* A in exchange for F when A is empty and F is not. Returns the object on top, NULL when F has none either. Not outside of this room
+ * while the tcache watches or parks. */
+FAST void *tcache_exchange_pop(struct tcache *tc, unsigned cls)
 {
 	void **f = tc->f[cls], *p = *f;
 
@@ -136,13 +140,23 @@ FAST void *tcache_swap_pop(struct tcache *tc, unsigned cls)
 	return p;
 }
 
-/* F in exchange for an empty A with room: then p fits. Not while F has no
- * magazine yet: a pair of one would change places at every call. */
+/* The same at any time: 10 instructions, once per magazine. */
+FAST void *tcache_swap_pop(struct tcache *tc, unsigned cls)
+{
+	void *p = tcache_exchange_pop(tc, cls);
+
+	if (unlikely(tc->parking) && p)
+		ash_tcache_exchanged(tc, cls);
+	return p;
+}
+
+/* F in exchange for an empty A with room: then p fits. Not while F has no magazine yet: a pair of one would change places
+ * at every call. Nor while it watches: A would hold more than then it may. */
 FAST bool tcache_swap_push(struct tcache *tc, unsigned cls, void *p)
 {
 	void **a = tc->a[cls];
 
-	if (*a || a[1] == MAGAZINE_END || tc->f[cls] == (void **)ash_magazine_none)
+	if (*a || a[1] == MAGAZINE_END || tc->f[cls] == (void **)ash_magazine_none || tc->parking)
 		return false;
 	tc->a[cls] = tc->f[cls];
 	a[1] = p;

@@ -6,10 +6,15 @@
 #include "unit.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include "arena/arena.h"
 #include "base/options.h"
 #include "tcache/threads.h"
+
+/* Objects of 4 KiB: 40 MiB. Calls so far apart are rare. */
+#define MUCH 10000
+#define RARE_US 10000
 
 static int start(void **state)
 {
@@ -196,6 +201,79 @@ static void idle_classes_are_given_up(void **state)
 	ash_tcache_flush(tc);
 }
 
+static unsigned most_in_a(const struct tcache *tc)
+{
+	unsigned most = 0;
+
+	for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++) {
+		unsigned n = tc->a[cls] == (void **)ash_magazine_none ? 0 : magazine_count(tc->a[cls], tc->large[cls]);
+
+		most = n > most ? n : most;
+	}
+	return most;
+}
+
+static void use_much_and_free_it(struct tcache *tc, unsigned cls)
+{
+	static char *held[MUCH];
+
+	for (int i = 0; i < MUCH; i++) {
+		held[i] = take(tc, cls);
+		assert_non_null(held[i]);
+		held[i][0] = 1;
+	}
+	for (int i = 0; i < MUCH; i++)
+		put(tc, cls, held[i]);
+}
+
+static void use_few(struct tcache *tc, unsigned cls)
+{
+	void *held[100];
+
+	for (int i = 0; i < 100; i++)
+		held[i] = take(tc, cls);
+	for (int i = 0; i < 100; i++)
+		put(tc, cls, held[i]);
+}
+
+/* A parked thread works on; on a busy machine any may have been off its CPU for long enough to park. */
+static void call_in_a_row(struct tcache *tc, unsigned cls)
+{
+	for (int calls = 0; tc->parking == TCACHE_PARKS && calls < 10000; calls++) {
+		assert_ptr_equal(ash_threads_attach(), tc);
+		put(tc, cls, take(tc, cls));
+	}
+}
+
+static void a_busy_thread_watches_while_much_could_go_back_and_parks_when_calls_are_rare(void **state)
+{
+	struct tcache *tc = ash_threads_attach();
+	unsigned cls = size_class_of(4096), small = size_class_of(64), calls = 0;
+
+	(void)state;
+	use_much_and_free_it(tc, small);
+	assert_int_equal(tc->parking, TCACHE_WORKS);
+	use_much_and_free_it(tc, cls);
+	call_in_a_row(tc, small);
+	assert_int_equal(tc->parking, TCACHE_WATCHES);
+	assert_in_range(most_in_a(tc), 0, 16);
+	usleep(2 * RARE_US);
+	while (tc->parking == TCACHE_WATCHES && calls++ < 100)
+		put(tc, small, take(tc, small));
+	assert_int_equal(tc->parking, TCACHE_PARKS);
+	assert_in_range(calls, 1, 17);
+	assert_ptr_not_equal(ash_tcache, tc);
+	call_in_a_row(tc, cls);
+	assert_int_equal(tc->parking, TCACHE_WATCHES);
+	/* Till nothing could go back any more. */
+	ash_tcache_flush(tc);
+	ash_arena_drain(0);
+	for (calls = 0; tc->parking != TCACHE_WORKS && calls < 100; calls++)
+		use_few(tc, small);
+	assert_int_equal(tc->parking, TCACHE_WORKS);
+	ash_tcache_flush(tc);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -204,6 +282,7 @@ int main(void)
 		cmocka_unit_test(a_thread_holds_no_more_than_its_magazines),
 		cmocka_unit_test(an_ended_threads_cache_is_adopted_with_its_contents),
 		cmocka_unit_test(idle_classes_are_given_up),
+		cmocka_unit_test(a_busy_thread_watches_while_much_could_go_back_and_parks_when_calls_are_rare),
 	};
 
 	return cmocka_run_group_tests_name("tcache", tests, start, NULL);
