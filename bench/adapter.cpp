@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
@@ -21,10 +22,20 @@
 #include <ctime>
 #include <string>
 
+struct usage {
+	double user, sys, wall;
+	long minor_faults, major_faults;
+};
+
 struct bench {
 	benchmark::State *state;
 	const bench_workload *workload;
 	double operations;
+	usage from;   /* when the work began */
+	usage beside; /* spent since on looking at memory and on pauses: not the workload's */
+	double idle_kib, end_kib, peak_kib;
+	double rss_sum, live_sum; /* over the samples */
+	bool ended, end_is_own;
 };
 
 namespace
@@ -33,44 +44,105 @@ namespace
 bench_workload *workloads, **last = &workloads;
 double scale = 1;
 long threads_wanted;
+bool quick, threaded;
 
-struct usage {
-	double user, sys, wall;
-	long minor_faults, major_faults;
-};
+usage operator-(const usage &a, const usage &b)
+{
+	return {a.user - b.user, a.sys - b.sys, a.wall - b.wall, a.minor_faults - b.minor_faults,
+		a.major_faults - b.major_faults};
+}
 
 double seconds(const timeval &t)
 {
 	return double(t.tv_sec) + double(t.tv_usec) * 1e-6;
 }
 
-usage usage_now()
+double clock_now()
 {
-	rusage r;
 	timespec t;
 
-	getrusage(RUSAGE_SELF, &r);
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return {seconds(r.ru_utime), seconds(r.ru_stime), double(t.tv_sec) + double(t.tv_nsec) * 1e-9, r.ru_minflt,
-		r.ru_majflt};
+	return double(t.tv_sec) + double(t.tv_nsec) * 1e-9;
 }
 
-/* A line of /proc/self/status in KiB. Not ru_maxrss: that one remembers the parent from before exec. */
-double status_kib(const char *key)
+usage usage_of(int who)
 {
-	char text[8192];
-	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	rusage r;
 
+	getrusage(who, &r);
+	return {seconds(r.ru_utime), seconds(r.ru_stime), clock_now(), r.ru_minflt, r.ru_majflt};
+}
+
+/* Of this process, all its threads, and the children that it has waited for. */
+usage usage_now()
+{
+	usage own = usage_of(RUSAGE_SELF), children = usage_of(RUSAGE_CHILDREN);
+
+	children.wall = 0;
+	return {own.user + children.user, own.sys + children.sys, own.wall, own.minor_faults + children.minor_faults,
+		own.major_faults + children.major_faults};
+}
+
+/* What this thread does while one of these exists is not the workload's. */
+class aside
+{
+	bench *b;
+	usage from;
+
+      public:
+	explicit aside(bench *b) : b(b), from(usage_of(RUSAGE_THREAD))
+	{
+	}
+	~aside()
+	{
+		b->beside = b->beside - (from - usage_of(RUSAGE_THREAD));
+	}
+};
+
+void read_text(const char *path, char *text, size_t room)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t n = 0;
+	ssize_t got = fd < 0 ? -1 : 1;
+
+	while (got > 0 && n < room - 1) {
+		got = read(fd, text + n, room - 1 - n);
+		n += got > 0 ? size_t(got) : 0;
+	}
 	if (fd >= 0)
 		close(fd);
-	if (n <= 0)
-		bench_fail("cannot read /proc/self/status");
+	if (n == 0)
+		bench_fail("a file of /proc/self cannot be read");
 	text[n] = '\0';
+}
+
+/* The number after the key. For the peak not ru_maxrss: that one remembers the parent from before exec. */
+double number_in(const char *path, const char *key)
+{
+	char text[8192];
+
+	read_text(path, text, sizeof text);
 	const char *line = strstr(text, key);
 	if (!line)
-		bench_fail("no such line in /proc/self/status");
+		bench_fail("a file of /proc/self lacks a line");
 	return atof(line + strlen(key));
+}
+
+/* Exact: the kernel walks the page tables, while its counters may lag behind by some pages a CPU. */
+double exact_rss_kib()
+{
+	return number_in("/proc/self/smaps_rollup", "\nRss:");
+}
+
+double rss_kib()
+{
+	char text[128];
+	long pages = 0;
+
+	read_text("/proc/self/statm", text, sizeof text);
+	if (sscanf(text, "%*s %ld", &pages) != 1)
+		bench_fail("/proc/self/statm has another form");
+	return double(pages) * double(sysconf(_SC_PAGESIZE)) / 1024;
 }
 
 /* The file that the address lies in, by /proc/self/maps. */
@@ -92,33 +164,45 @@ std::string file_of(const void *address)
 	return found;
 }
 
-void report(benchmark::State &state, const bench &b, const usage &from, const usage &to, double idle_kib)
+void report(benchmark::State &state, const bench &b, const usage &work)
 {
-	state.counters["user_s"] = to.user - from.user;
-	state.counters["sys_s"] = to.sys - from.sys;
-	state.counters["wall_s"] = to.wall - from.wall;
-	state.counters["minor_faults"] = double(to.minor_faults - from.minor_faults);
-	state.counters["major_faults"] = double(to.major_faults - from.major_faults);
-	state.counters["idle_kib"] = idle_kib;
-	state.counters["peak_kib"] = status_kib("VmHWM:");
+	state.counters["user_s"] = work.user > 0 ? work.user : 0;
+	state.counters["sys_s"] = work.sys > 0 ? work.sys : 0;
+	state.counters["wall_s"] = work.wall;
+	state.counters["minor_faults"] = double(work.minor_faults);
+	state.counters["major_faults"] = double(work.major_faults);
+	state.counters["idle_kib"] = b.idle_kib;
+	state.counters["end_kib"] = b.end_kib;
+	state.counters["peak_kib"] = b.peak_kib > 0 ? b.peak_kib : number_in("/proc/self/status", "VmHWM:");
+	if (b.live_sum > 0)
+		state.counters["rss_live_mean"] = b.rss_sum / b.live_sum;
+	if (b.workload->threads)
+		state.counters["workload_threads"] = bench_threads(&b);
+	state.counters["operations"] = b.operations * double(state.iterations());
 	state.SetItemsProcessed(int64_t(b.operations * double(state.iterations())));
 }
 
 void run(benchmark::State &state, const bench_workload *w)
 {
-	bench b = {&state, w, 0};
-	double idle_kib = status_kib("VmRSS:");
-	usage from = usage_now();
+	bench b = {};
 
+	b.state = &state;
+	b.workload = w;
+	bench_begin(&b);
 	w->run(&b);
-	report(state, b, from, usage_now(), idle_kib);
+	report(state, b, usage_now() - b.from - b.beside);
 }
 
-long scaled(long iterations)
+long iterations_of(const bench_workload *w)
 {
-	double n = double(iterations) * scale;
+	double n = double(quick ? w->quick : w->iterations) * scale;
 
 	return n < 1 ? 1 : long(n);
+}
+
+bool wanted(const bench_workload *w)
+{
+	return (!quick || w->quick) && (!threaded || w->threads);
 }
 
 /* Takes our own options out of the command line; google-benchmark reads, and checks, the rest. */
@@ -131,6 +215,10 @@ int own_options(int argc, char **argv)
 			scale = atof(argv[i] + 8);
 		else if (strncmp(argv[i], "--threads=", 10) == 0)
 			threads_wanted = atol(argv[i] + 10);
+		else if (strcmp(argv[i], "--quick") == 0)
+			quick = true;
+		else if (strcmp(argv[i], "--threaded") == 0)
+			threaded = true;
 		else
 			argv[kept++] = argv[i];
 	}
@@ -152,7 +240,26 @@ void bench_register(bench_workload *w)
 
 bool bench_next(bench *b)
 {
-	return b->state->KeepRunning();
+	if (b->state->KeepRunning())
+		return true;
+	if (!b->ended && !b->end_is_own) {
+		aside looking(b);
+		b->end_kib = exact_rss_kib();
+	}
+	b->ended = true;
+	return false;
+}
+
+void bench_begin(bench *b)
+{
+	b->idle_kib = exact_rss_kib();
+	b->beside = {};
+	b->from = usage_now();
+}
+
+long bench_iterations(const bench *b)
+{
+	return long(b->state->max_iterations);
 }
 
 long bench_arg(const bench *b, unsigned i)
@@ -177,16 +284,64 @@ void bench_counter(bench *b, const char *name, double value)
 	b->state->counters[name] = value;
 }
 
+void bench_rest(bench *b, double seconds)
+{
+	aside pausing(b);
+	timespec t = {time_t(seconds), long((seconds - double(time_t(seconds))) * 1e9)};
+
+	while (nanosleep(&t, &t) != 0 && errno == EINTR)
+		;
+}
+
+void bench_idle(bench *b, double seconds)
+{
+	double part = double(bench_iterations(b)) / double(b->workload->iterations);
+
+	bench_rest(b, part < 1 ? seconds * part : seconds);
+}
+
+double bench_rss_kib(bench *b)
+{
+	aside looking(b);
+
+	return rss_kib() - b->idle_kib;
+}
+
+void bench_sample(bench *b, size_t live_bytes)
+{
+	b->rss_sum += bench_rss_kib(b) * 1024;
+	b->live_sum += double(live_bytes);
+}
+
+void bench_end_memory(bench *b, size_t live_bytes)
+{
+	aside looking(b);
+
+	b->end_kib = exact_rss_kib();
+	b->end_is_own = true;
+	if (live_bytes > 0)
+		bench_counter(b, "rss_live_end", (b->end_kib - b->idle_kib) * 1024 / double(live_bytes));
+}
+
+void bench_child_memory(bench *b, double peak_kib)
+{
+	b->peak_kib = peak_kib;
+	b->idle_kib = 0;
+	b->end_kib = -1;
+	b->end_is_own = true;
+}
+
 } // extern "C"
 
 int main(int argc, char **argv)
 {
 	argc = own_options(argc, argv);
 	for (bench_workload *w = workloads; w; w = w->next)
-		benchmark::RegisterBenchmark(w->name, run, w)
-			->Iterations(scaled(w->iterations))
-			->MeasureProcessCPUTime()
-			->Unit(benchmark::kMillisecond);
+		if (wanted(w))
+			benchmark::RegisterBenchmark(w->name, run, w)
+				->Iterations(iterations_of(w))
+				->MeasureProcessCPUTime()
+				->Unit(benchmark::kMillisecond);
 	benchmark::AddCustomContext("allocator", file_of(dlsym(RTLD_DEFAULT, "malloc")));
 	benchmark::Initialize(&argc, argv);
 	if (benchmark::ReportUnrecognizedArguments(argc, argv))

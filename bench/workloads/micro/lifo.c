@@ -23,4 +23,7 @@ static void lifo(struct bench *b)
 	bench_operations(b, 1000.0 * DEPTH);
 }
 
-BENCH_WORKLOAD(lifo_64, .run = lifo, .iterations = 4000, .args = {64});
+BENCH_WORKLOAD(micro, lifo_16, .run = lifo, .iterations = 8000, .args = {16});
+BENCH_WORKLOAD(micro, lifo_64, .run = lifo, .iterations = 4000, .quick = 400, .args = {64});
+BENCH_WORKLOAD(micro, lifo_1k, .run = lifo, .iterations = 6000, .args = {1024});
+BENCH_WORKLOAD(micro, lifo_8k, .run = lifo, .iterations = 3000, .args = {8 * 1024});

@@ -25,4 +25,22 @@ static void large(struct bench *b)
 	bench_operations(b, 1000);
 }
 
-BENCH_WORKLOAD(large_reuse, .run = large, .iterations = 50);
+/* Buffers of one size, a few at a time, the last taken given back first: a scratch buffer for each request. */
+static void large_lifo(struct bench *b)
+{
+	size_t size = (size_t)bench_arg(b, 0);
+	void *stack[3];
+
+	while (bench_next(b)) {
+		for (int call = 0; call < 100; call++) {
+			for (int i = 0; i < 3; i++)
+				stack[i] = bench_malloc(size);
+			for (int i = 3; i-- > 0;)
+				free(stack[i]);
+		}
+	}
+	bench_operations(b, 300);
+}
+
+BENCH_WORKLOAD(micro, large_128k, .run = large_lifo, .iterations = 300, .args = {128 * 1024});
+BENCH_WORKLOAD(micro, large_reuse, .run = large, .iterations = 50, .quick = 4);

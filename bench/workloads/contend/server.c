@@ -93,4 +93,4 @@ static void server(struct bench *b)
 	bench_operations(b, REQUESTS * 10.0 * bench_threads(b));
 }
 
-BENCH_WORKLOAD(server, .run = server, .iterations = 12, .threads = 4);
+BENCH_WORKLOAD(contend, server, .run = server, .iterations = 12, .quick = 1, .threads = 4);

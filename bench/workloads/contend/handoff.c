@@ -81,5 +81,5 @@ static void handoff(struct bench *b)
 	bench_operations(b, (double)bench_arg(b, 1) * BATCH);
 }
 
-BENCH_WORKLOAD(handoff_64, .run = handoff, .iterations = 12, .args = {64, 4000});
-BENCH_WORKLOAD(handoff_512, .run = handoff, .iterations = 8, .args = {512, 3000});
+BENCH_WORKLOAD(contend, handoff_64, .run = handoff, .iterations = 12, .quick = 2, .args = {64, 4000});
+BENCH_WORKLOAD(contend, handoff_512, .run = handoff, .iterations = 8, .args = {512, 3000});

@@ -45,4 +45,4 @@ static void sh6(struct bench *b)
 	bench_operations(b, (double)BATCH * ROUNDS * bench_threads(b));
 }
 
-BENCH_WORKLOAD(sh6, .run = sh6, .iterations = 8, .threads = 4);
+BENCH_WORKLOAD(contend, sh6, .run = sh6, .iterations = 8, .threads = 4);

@@ -55,4 +55,4 @@ static void survivors(struct bench *b)
 	bench_operations(b, WAVE);
 }
 
-BENCH_WORKLOAD(survivors, .run = survivors, .iterations = 150);
+BENCH_WORKLOAD(memory, survivors, .run = survivors, .iterations = 150);

@@ -36,4 +36,4 @@ static void zeroed(struct bench *b)
 	bench_operations(b, 10000);
 }
 
-BENCH_WORKLOAD(zeroed, .run = zeroed, .iterations = 300);
+BENCH_WORKLOAD(micro, zeroed, .run = zeroed, .iterations = 300, .quick = 60);

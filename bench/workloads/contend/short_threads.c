@@ -28,4 +28,4 @@ static void short_threads(struct bench *b)
 	bench_operations(b, TASKS);
 }
 
-BENCH_WORKLOAD(short_threads, .run = short_threads, .iterations = 5);
+BENCH_WORKLOAD(contend, short_threads, .run = short_threads, .iterations = 5);

@@ -38,4 +38,27 @@ static void aligned(struct bench *b)
 	bench_operations(b, 10000);
 }
 
-BENCH_WORKLOAD(aligned, .run = aligned, .iterations = 300);
+/* Objects of one size, all of one alignment: counters a cache line each, or buffers for direct I/O. */
+static void aligned_fixed(struct bench *b)
+{
+	size_t alignment = (size_t)bench_arg(b, 0), size = (size_t)bench_arg(b, 1);
+	void **slots = calloc(SLOTS, sizeof *slots);
+	struct bench_random r = bench_seed(11);
+
+	while (bench_next(b)) {
+		for (int i = 0; i < 10000; i++) {
+			void **slot = &slots[bench_between(&r, 0, SLOTS - 1)];
+
+			free(*slot);
+			*slot = bench_used(aligned_alloc(alignment, size), size);
+		}
+	}
+	for (int i = 0; i < SLOTS; i++)
+		free(slots[i]);
+	free(slots);
+	bench_operations(b, 10000);
+}
+
+BENCH_WORKLOAD(micro, aligned_64, .run = aligned_fixed, .iterations = 500, .args = {64, 192});
+BENCH_WORKLOAD(micro, aligned_4k, .run = aligned_fixed, .iterations = 400, .args = {4096, 8192});
+BENCH_WORKLOAD(micro, aligned, .run = aligned, .iterations = 300);

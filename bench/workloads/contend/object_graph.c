@@ -75,4 +75,4 @@ static void object_graph(struct bench *b)
 	bench_operations(b, (double)STEPS * bench_threads(b));
 }
 
-BENCH_WORKLOAD(object_graph, .run = object_graph, .iterations = 10, .threads = 4);
+BENCH_WORKLOAD(contend, object_graph, .run = object_graph, .iterations = 10, .quick = 1, .threads = 4);

@@ -125,4 +125,4 @@ static void string_map(struct bench *b)
 	bench_operations(b, 10000);
 }
 
-BENCH_WORKLOAD(string_map, .run = string_map, .iterations = 150);
+BENCH_WORKLOAD(micro, string_map, .run = string_map, .iterations = 150);

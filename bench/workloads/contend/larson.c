@@ -48,4 +48,4 @@ static void larson(struct bench *b)
 	bench_operations(b, (double)WORK * bench_threads(b));
 }
 
-BENCH_WORKLOAD(larson, .run = larson, .iterations = 200, .threads = 4);
+BENCH_WORKLOAD(contend, larson, .run = larson, .iterations = 200, .quick = 20, .threads = 4);

@@ -2,6 +2,7 @@
  *
  * Vectors and strings that grow by realloc: sixteen grow at the same time, so that neighbours are in the way. Vectors
  * double from 16 bytes to at most 256 KiB; strings are appended to by up to 200 bytes and grow by half up to 8 KiB.
+ * A file that is read into one buffer, or an output that is built in one, grows by half from 4 KiB to 48 MiB and is dropped.
  */
 #include "bench/harness.h"
 
@@ -70,5 +71,20 @@ static void strings(struct bench *b)
 	bench_operations(b, 20000);
 }
 
-BENCH_WORKLOAD(grow_vectors, .run = vectors, .iterations = 300);
-BENCH_WORKLOAD(grow_strings, .run = strings, .iterations = 400);
+static void file(struct bench *b)
+{
+	const size_t limit = 48ul << 20, part = 64 * 1024;
+
+	while (bench_next(b)) {
+		struct growing g = {.data = bench_malloc(4096), .capacity = 4096};
+
+		while (g.used < limit)
+			append(&g, part, g.capacity + g.capacity / 2);
+		free(g.data);
+	}
+	bench_operations(b, (double)limit / (double)part);
+}
+
+BENCH_WORKLOAD(micro, grow_file, .run = file, .iterations = 25, .quick = 3);
+BENCH_WORKLOAD(micro, grow_vectors, .run = vectors, .iterations = 300);
+BENCH_WORKLOAD(micro, grow_strings, .run = strings, .iterations = 400);

@@ -25,6 +25,7 @@ static void fifo(struct bench *b)
 	bench_operations(b, (double)length);
 }
 
-BENCH_WORKLOAD(fifo_64, .run = fifo, .iterations = 400, .args = {64, 100000});
-BENCH_WORKLOAD(fifo_16k, .run = fifo, .iterations = 8000, .args = {16 * 1024, 1000});
-BENCH_WORKLOAD(fifo_64k, .run = fifo, .iterations = 14000, .args = {64 * 1024, 256});
+BENCH_WORKLOAD(micro, fifo_64, .run = fifo, .iterations = 400, .args = {64, 100000});
+BENCH_WORKLOAD(micro, fifo_1k, .run = fifo, .iterations = 6000, .quick = 500, .args = {1024, 10000});
+BENCH_WORKLOAD(micro, fifo_16k, .run = fifo, .iterations = 8000, .args = {16 * 1024, 1000});
+BENCH_WORKLOAD(micro, fifo_64k, .run = fifo, .iterations = 14000, .args = {64 * 1024, 256});
