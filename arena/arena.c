@@ -263,7 +263,7 @@ void ash_arena_tick(uint64_t now)
 		punch(now, PUNCH_BUDGET);
 		lock_give(&reaping);
 	}
-	if (ash_purge_tick(&ash_pool)) {
+	if (ash_purge_tick(&ash_pool, now)) {
 		if (!ash_options.retain)
 			ash_pool_shrink(&ash_pool);
 		ash_bin_limit_depots();

@@ -529,11 +529,19 @@ void ash_bin_flush(const char *call, void **objects, unsigned n)
 
 void ash_bin_verify(void **objects, unsigned n)
 {
-	for (unsigned i = 0; i < n; i++) {
-		const struct slab *slab = slab_of("free", objects[i]);
-		size_t offset = (uintptr_t)objects[i] - slab->span.base;
-		uint32_t slot = slab_slot(slab, offset);
+	const struct slab *slab = NULL;
+	uintptr_t granule = UINTPTR_MAX;
 
+	for (unsigned i = 0; i < n; i++) {
+		size_t offset;
+		uint32_t slot;
+
+		if ((uintptr_t)objects[i] >> GRANULE_SHIFT != granule) {
+			slab = slab_of("free", objects[i]);
+			granule = (uintptr_t)objects[i] >> GRANULE_SHIFT;
+		}
+		offset = (uintptr_t)objects[i] - slab->span.base;
+		slot = slab_slot(slab, offset);
 		if (!slab_slot_right(slab, slot, offset))
 			ash_misuse_pointer("free", objects[i]);
 		/* Racy, but the bit of an object in use does not change. */

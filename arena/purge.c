@@ -498,15 +498,17 @@ static void rule_decay(struct pool *pool, unsigned age_share, unsigned budget)
 		purge_to_cap(pool, soft_cap(pool), pool->now - age, budget);
 }
 
-bool ash_purge_tick(struct pool *pool)
+bool ash_purge_tick(struct pool *pool, uint64_t now)
 {
-	uint32_t since;
+	uint32_t since = (uint32_t)(now / TICK_MS) - load_relaxed(&pool->last_tick_work);
 
+	if (since < TICK_SPACING)
+		return false;
 	lock_take(&pool->lock);
 	ash_purge_look(pool);
 	since = pool->now - pool->last_tick_work;
 	if (since >= TICK_SPACING) {
-		pool->last_tick_work = pool->now;
+		store_relaxed(&pool->last_tick_work, pool->now);
 		/* Where ticks are rare each does the work of those that were not. */
 		if (ash_options.dirty_decay_ms >= 0)
 			rule_decay(pool, SOFT_CAP_AGE_SHARE,

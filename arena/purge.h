@@ -72,7 +72,7 @@ void ash_purge_now(struct pool *pool, struct region *region, size_t g, size_t n)
 
 /* R2 and R3's soft cap: a little at a time, from slow paths (false: it was done a
  * moment ago); all of it, from the helper thread. */
-bool ash_purge_tick(struct pool *pool);
+bool ash_purge_tick(struct pool *pool, uint64_t now_ms);
 void ash_purge_tend(struct pool *pool);
 
 /* Gives the memory of the queue back when it is empty. Takes the lock. */

@@ -235,7 +235,7 @@ static void resize(struct input *in, struct held *h)
 static void pass(uint64_t ms)
 {
 	now_ms += ms;
-	ash_purge_tick(&ash_pool);
+	ash_purge_tick(&ash_pool, ash_pool.clock_ms());
 }
 
 static void world(struct input *in)

@@ -37,7 +37,7 @@ static void write_all(const struct span *span, int byte)
 static void pass(uint64_t ms)
 {
 	unit_now_ms += ms;
-	ash_purge_tick(&ash_pool);
+	ash_purge_tick(&ash_pool, ash_pool.clock_ms());
 }
 
 static void settle(void)

@@ -32,7 +32,7 @@ static struct bin *bin_of(size_t size)
 static void later(unsigned ms)
 {
 	unit_now_ms += ms;
-	ash_purge_tick(&ash_pool);
+	ash_purge_tick(&ash_pool, ash_pool.clock_ms());
 }
 
 static uint32_t now(void)
