@@ -47,7 +47,8 @@ def measured(callgrind, lib):
     with tempfile.TemporaryDirectory() as folder:
         bare = os.path.join(folder, os.path.basename(lib))
         golden.output("objcopy", "--strip-debug", lib, bare)
-        runs = [values_of(golden.output(callgrind, "--lib", bare)) for _ in range(MEASUREMENTS)]
+        patterns = [word for name in LIMITS for word in ("--pattern", name)]
+        runs = [values_of(golden.output(callgrind, "--lib", bare, *patterns)) for _ in range(MEASUREMENTS)]
     return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
 
 
