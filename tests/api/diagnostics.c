@@ -103,7 +103,8 @@ static void ordblks_counts_free_objects(void)
 	/* check:full keeps the last freed ones back. */
 	if (!option_is("check:full"))
 		CHECK_EQUAL(after.ordblks - before.ordblks, 5000);
-	CHECK(after.smblks <= after.ordblks && after.fsmblks >= before.fsmblks);
+	/* What caches hold is a part of it; it may shrink: a thread that begins to watch gives some of its objects up. */
+	CHECK(after.smblks <= after.ordblks && after.fsmblks <= after.fordblks);
 	for (unsigned i = 0; i < 20000; i++) {
 		if (i % 4)
 			free(p[i]);
