@@ -8,11 +8,7 @@
 #include "base/meta.h"
 #include "base/os.h"
 
-/* Regions begin at multiples of 1 GiB where possible: one table entry finds them. */
-#define SLOT_SHIFT 30
-#define SLOT_BYTES ((size_t)1 << SLOT_SHIFT)
-#define VA_BITS_MAX 48
-#define SLOTS ((size_t)1 << (VA_BITS_MAX - SLOT_SHIFT))
+#define SLOT_BYTES ((size_t)1 << REGION_SLOT_SHIFT)
 
 /* Tables become accessible in steps of 64 KiB: the largest OS page. */
 #define TABLE_STEP ((size_t)64 << 10)
@@ -31,8 +27,8 @@ unsigned ash_region_count;
 /* Of the table of lots, a granule. */
 #define LOT_BITS (8 * sizeof(uint32_t) / LOT_LEAST)
 
-static uint16_t region_of_slot[SLOTS]; /* index + 1, 0 for none; atomic */
-static bool unaligned_regions;         /* some region is not found by its slot; atomic */
+uint16_t ash_region_of_slot[REGION_SLOTS];
+static bool unaligned_regions; /* some region is not found by its slot; atomic */
 
 /* `size` bytes whose address is a multiple of SLOT_BYTES. */
 static uintptr_t reserve_aligned(const struct page_source *source, size_t size)
@@ -99,11 +95,11 @@ static void region_publish(struct region *region)
 
 	region->index = ash_region_count;
 	store_release(&ash_regions[region->index], region);
-	if (region->base % SLOT_BYTES || end >> SLOT_SHIFT >= SLOTS) {
+	if (region->base % SLOT_BYTES || end >> REGION_SLOT_SHIFT >= REGION_SLOTS) {
 		store_relaxed(&unaligned_regions, true);
 	} else {
 		for (uintptr_t p = region->base; p < end; p += SLOT_BYTES)
-			store_release(&region_of_slot[p >> SLOT_SHIFT], (uint16_t)(region->index + 1));
+			store_release(&ash_region_of_slot[p >> REGION_SLOT_SHIFT], (uint16_t)(region->index + 1));
 	}
 	store_release(&ash_region_count, region->index + 1);
 }
@@ -218,8 +214,8 @@ size_t ash_region_find(const struct region *region, size_t n, size_t align)
 
 struct region *ash_region_of(const void *p)
 {
-	uintptr_t slot = (uintptr_t)p >> SLOT_SHIFT;
-	unsigned index = slot < SLOTS ? load_acquire(&region_of_slot[slot]) : 0;
+	uintptr_t slot = (uintptr_t)p >> REGION_SLOT_SHIFT;
+	unsigned index = slot < REGION_SLOTS ? load_acquire(&ash_region_of_slot[slot]) : 0;
 	unsigned count;
 
 	if (index) {

@@ -54,6 +54,11 @@ struct region {
 HIDDEN extern struct region *ash_regions[REGIONS_MAX];
 HIDDEN extern unsigned ash_region_count; /* atomic: release by ash_region_new */
 
+/* Regions begin at multiples of 1 GiB where possible: one entry finds them. Index + 1, 0 for none; atomic. */
+#define REGION_SLOT_SHIFT 30
+#define REGION_SLOTS ((size_t)1 << (48 - REGION_SLOT_SHIFT)) /* of 48 bits of address space */
+HIDDEN extern uint16_t ash_region_of_slot[REGION_SLOTS];
+
 /* A region of at least `least` granules and, where address space allows, of
  * `want`; for lots or not. NULL when refused. Pool lock held. */
 struct region *ash_region_new(const struct page_source *source, size_t want, size_t least, bool lots);

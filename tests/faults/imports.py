@@ -15,7 +15,7 @@ HARMLESS = {
     'memory and strings': 'memchr memcmp memcpy memmove memset strchr strcmp strcpy strcspn strlen strncmp strncpy strspn strstr strrchr strpbrk',
     'no call of the system': 'abort getauxval __errno_location sigfillset sigemptyset sigaddset pthread_attr_init '
                              'pthread_attr_destroy pthread_attr_setdetachstate pthread_getspecific pthread_self',
-    'data, and what may be missing': 'environ __environ __libc_stack_end __rseq_offset __rseq_size malloc_conf __ehdr_start dlsym '
+    'data, and what may be missing': 'environ __environ __libc_stack_end __rseq_offset __rseq_size __libc_single_threaded malloc_conf __ehdr_start dlsym '
                                      '_ZSt15get_new_handlerv _ZSt17__throw_bad_allocv',
     'the compiler\'s own': '_GLOBAL_OFFSET_TABLE_ __popcountdi2 __stack_chk_fail __tls_get_addr',
     'of a sanitizer or a coverage tool': r'__(asan|ubsan|tsan|msan|sanitizer|gcov|llvm)_\w+',

@@ -319,6 +319,7 @@ static void begin(void)
 	meta_rewind();
 	memset(&ash_pool, 0, sizeof(ash_pool));
 	memset(ash_regions, 0, sizeof(ash_regions));
+	memset(ash_region_of_slot, 0, sizeof(ash_region_of_slot));
 	ash_region_count = 0;
 	commits_left = FOR_EVER;
 	refusals_left = 0;
