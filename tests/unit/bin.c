@@ -5,6 +5,9 @@
  */
 #include "unit.h"
 
+#include <pthread.h>
+#include <unistd.h>
+
 #include "arena/arena.h"
 
 #define MANY 3000
@@ -178,6 +181,49 @@ static void repair_rebuilds_lists_from_the_bitmaps(void **state)
 	assert_int_equal(bin->out, 0);
 }
 
+struct holder {
+	struct bin *bin;
+	bool holds; /* atomic */
+};
+
+/* Longer than the other side takes to find the lock held. */
+static void *hold_the_lock(void *argument)
+{
+	struct holder *holder = argument;
+
+	lock_take(&holder->bin->lock);
+	store_release(&holder->holds, true);
+	usleep(50000);
+	lock_give(&holder->bin->lock);
+	return NULL;
+}
+
+static void a_depot_elsewhere_is_waited_for_before_the_bin_grows(void **state)
+{
+	struct arena *there = ash_arena_make(1);
+	unsigned cls = size_class_of(96);
+	struct bin *bin = &ash_arena_first->bin[cls], *other = &there->bin[cls];
+	struct holder holder = {.bin = other};
+	void **full = ash_magazine_new(cls), **mine = ash_magazine_new(cls), **spare, **head;
+	uint32_t slabs = bin->slabs;
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(slabs, 0);
+	assert_non_null(ash_bin_fill(other, full, other->magazine_objects));
+	spare = ash_bin_give(other, full);
+	assert_int_equal(pthread_create(&thread, NULL, hold_the_lock, &holder), 0);
+	while (!load_acquire(&holder.holds))
+		;
+	head = ash_bin_fill(bin, mine, 1);
+	pthread_join(thread, NULL);
+	assert_ptr_equal(head, full + other->magazine_objects);
+	assert_int_equal(bin->slabs, slabs);
+	ash_bin_flush("test", full + 1, other->magazine_objects);
+	ash_magazine_delete(full, true);
+	ash_magazine_delete(spare, true);
+}
+
 static void contention_brings_arenas_into_being_up_to_the_limit(void **state)
 {
 	(void)state;
@@ -230,6 +276,7 @@ int main(void)
 		cmocka_unit_test(reaping_flushes_what_no_one_needed),
 		cmocka_unit_test(an_empty_slab_goes_back_and_one_is_kept),
 		cmocka_unit_test(repair_rebuilds_lists_from_the_bitmaps),
+		cmocka_unit_test(a_depot_elsewhere_is_waited_for_before_the_bin_grows),
 		cmocka_unit_test(contention_brings_arenas_into_being_up_to_the_limit),
 		cmocka_unit_test(slabs_of_a_retired_arena_move_with_what_is_free_in_them),
 	};
