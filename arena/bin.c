@@ -123,6 +123,13 @@ static COLD void slab_regret(struct slab *slab)
 	ash_punch_wanted(slab->tick);
 }
 
+/* The few objects of a thread's first refill share no cache line with another thread's, where that can be had. */
+static void slab_take(struct slab *slab, void **end, unsigned n)
+{
+	if (n > CACHE_LINE / 8 || *ash_lock_alone || !ash_slab_take_apart(slab, end, n))
+		ash_slab_take(slab, end, n);
+}
+
 /* Up to n objects from slabs to end[-1], end[-2], ...; returns how many. */
 static unsigned bin_take_locked(struct bin *bin, void **end, unsigned n)
 {
@@ -135,7 +142,7 @@ static unsigned bin_take_locked(struct bin *bin, void **end, unsigned n)
 		if (unlikely(slab->punched))
 			slab_regret(slab);
 		slab->tick = load_relaxed(&ash_pool.now);
-		ash_slab_take(slab, end, k);
+		slab_take(slab, end, k);
 		end -= k;
 		left -= k;
 	}

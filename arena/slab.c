@@ -142,6 +142,39 @@ void ash_slab_take(struct slab *slab, void **end, unsigned n)
 	slab->hint = (uint16_t)word;
 }
 
+/* A bit for the first of each n slots (a power of two, at multiples of it) that are all free. */
+static uint64_t free_stretches(uint64_t free, unsigned n)
+{
+	uint64_t first = ~(uint64_t)0 / (((uint64_t)1 << n) - 1);
+
+	for (unsigned shift = 1; shift < n; shift *= 2)
+		free &= free >> shift;
+	return free & first;
+}
+
+bool ash_slab_take_apart(struct slab *slab, void **end, unsigned n)
+{
+	size_t size = ash_size_class[slab->span.cls].size;
+	unsigned stretch = line_objects(size);
+
+	for (unsigned word = slab->hint; n <= stretch && word < slab_words(slab); word++) {
+		uint64_t firsts = free_stretches(slab->map[word], stretch), taken;
+		uintptr_t begin;
+
+		if (!firsts)
+			continue;
+		taken = (firsts & -firsts) * (((uint64_t)1 << n) - 1);
+		store_relaxed(&slab->map[word], slab->map[word] & ~taken);
+		slab->nfree = (uint16_t)(slab->nfree - n);
+		begin = slab->span.base + ((size_t)word * 64 + (size_t)__builtin_ctzll(firsts)) * size;
+		for (unsigned i = 0; i < n; i++)
+			end[-1 - (int)i] = (void *)(begin + i * size);
+		slab_touch(slab, begin - slab->span.base, begin + n * size - slab->span.base);
+		return true;
+	}
+	return false;
+}
+
 uint64_t ash_slab_used_parts(const struct slab *slab)
 {
 	const struct size_class *c = &ash_size_class[slab->span.cls];

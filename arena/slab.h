@@ -28,12 +28,22 @@ void ash_slab_delete(struct slab *slab);
 /* Moves n <= nfree objects out, the lowest addresses first: to end[-1], end[-2], ... */
 void ash_slab_take(struct slab *slab, void **end, unsigned n);
 
+/* The same from cache lines that hold no object in use, so that two threads' objects share none. False: there are none, or
+ * n objects do not fit into one stretch of them. */
+bool ash_slab_take_apart(struct slab *slab, void **end, unsigned n);
+
 /* A bit for each part (see struct size_class) that an object in use reaches into. */
 uint64_t ash_slab_used_parts(const struct slab *slab);
 
 static inline unsigned slab_words(const struct slab *slab)
 {
 	return (slab->slots + 63u) / 64;
+}
+
+/* Consecutive objects that fill whole cache lines: of those smaller than one, the fewest. */
+static inline unsigned line_objects(size_t size)
+{
+	return size >= CACHE_LINE ? 1 : CACHE_LINE % size ? CACHE_LINE / 16 : (unsigned)(CACHE_LINE / size);
 }
 
 /* The slot of an offset into the slab: exact for the start of an object, for others possibly one too many, which is

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * A class starts with nothing cached: its first object comes alone from the
- * slab, then refills double. Its first magazines are small (64 bytes, at most 6
- * objects, at most 1 KiB of them); after a few slow events they become large,
- * as long as the thread stays within its allowance. So a thread that allocates
- * a little costs little, and the total is bounded whatever the thread count.
+ * A class starts with nothing cached: its first object comes from the slab alone,
+ * or with those of its cache line; then refills double. Its first magazines are
+ * small (64 bytes, at most 6 objects, at most 1 KiB of them); after a few slow
+ * events they become large, as long as the thread stays within its allowance. So
+ * a thread that allocates a little costs little, and the total is bounded
+ * whatever the thread count.
  *
  * A magazine is detached from the tcache before it is exchanged: a fork that
  * copies the process in between loses objects in the child, and never sees one
@@ -242,11 +243,12 @@ static inline bool tcache_is_due(const struct tcache *tc)
 	return tc->events / 2 % EVENTS_PER_LOOK == 0;
 }
 
-static unsigned want_more(struct tcache *tc, unsigned cls, unsigned capacity)
+/* At first what fills a cache line: one that two threads write to costs more than a malloc. */
+static unsigned want_more(struct tcache *tc, unsigned cls, unsigned most)
 {
-	unsigned want = tc->want[cls] ? 2u * tc->want[cls] : 1;
+	unsigned want = tc->want[cls] ? 2u * tc->want[cls] : line_objects(ash_size_class[cls].size);
 
-	tc->want[cls] = (uint8_t)(want < capacity ? want : capacity);
+	tc->want[cls] = (uint8_t)(want < most ? want : most);
 	return tc->want[cls];
 }
 
@@ -279,8 +281,9 @@ static void *refill_large(struct tcache *tc, unsigned cls)
 static void *refill_small(struct tcache *tc, unsigned cls)
 {
 	struct bin *bin = &arena_current()->bin[cls];
-	void *few[MAGAZINE_SMALL_OBJECTS];
-	unsigned n = ash_bin_take(bin, few, want_more(tc, cls, magazine_small_capacity(cls)));
+	/* One for the program, the rest for A. */
+	void *few[1 + MAGAZINE_SMALL_OBJECTS];
+	unsigned n = ash_bin_take(bin, few, want_more(tc, cls, 1 + magazine_small_capacity(cls)));
 
 	if (n > 1 && is_none(tc->a[cls])) {
 		void **a = ash_magazine_new_small(cls);
@@ -318,7 +321,6 @@ static SLOW void *refill_attended(struct tcache *tc, unsigned cls)
 {
 	void *p;
 
-	watch(tc);
 	if (tcache_is_due(tc)) {
 		periodic(tc);
 		tcache_leave(tc);

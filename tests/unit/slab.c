@@ -80,6 +80,50 @@ static void slots_are_right_or_wrong_as_offsets_say(void **state)
 	ash_slab_delete(slab);
 }
 
+/* Slots in use that reach into a cache line of [begin, end). */
+static unsigned in_lines_of(const struct slab *slab, uintptr_t begin, uintptr_t end)
+{
+	size_t size = ash_size_class[slab->span.cls].size;
+	unsigned n = 0;
+
+	for (unsigned slot = 0; slot < slab->slots; slot++) {
+		uintptr_t p = slab->span.base + slot * size;
+		bool used = !(slab->map[slot / 64] >> (slot % 64) & 1);
+
+		n += used && p + size > round_down(begin, CACHE_LINE) && p < round_up(end, CACHE_LINE);
+	}
+	return n;
+}
+
+static void objects_taken_apart_are_alone_in_their_cache_lines(void **state)
+{
+	(void)state;
+	for (unsigned cls = 1; ash_size_class[cls].size < CACHE_LINE; cls++) {
+		struct slab *slab = ash_slab_new(cls, 0);
+		size_t size = ash_size_class[cls].size;
+		unsigned most = line_objects(size), times = 0, before;
+		void *objects[9] = {0};
+
+		/* Some in use, not at the beginning of lines only. */
+		for (unsigned slot = 1; slot < slab->slots; slot += 11, slab->nfree--)
+			slab->map[slot / 64] &= ~((uint64_t)1 << (slot % 64));
+		assert_false(ash_slab_take_apart(slab, objects + 9, most + 1));
+		for (before = slab->nfree; ash_slab_take_apart(slab, objects + 8, 1 + times % most); times++) {
+			unsigned n = 1 + times % most;
+			uintptr_t begin = (uintptr_t)objects[7], end = (uintptr_t)objects[8 - n] + size;
+
+			assert_int_equal(end - begin, n * size);
+			assert_int_equal(in_lines_of(slab, begin, end), n);
+			assert_int_equal(slab->nfree, before - n);
+			assert_true(slab->touched >> ((begin - slab->span.base) >> ash_slab_part[cls]) & 1);
+			before = slab->nfree;
+		}
+		assert_in_range(times, slab->slots / most / 4, slab->slots / most);
+		free_all(slab);
+		ash_slab_delete(slab);
+	}
+}
+
 static void a_slab_under_check_full_is_filled(void **state)
 {
 	struct slab *slab;
@@ -100,6 +144,7 @@ static int run(const char *name, size_t page)
 		cmocka_unit_test(the_page_map_knows_a_slab_while_it_lives),
 		cmocka_unit_test(touched_parts_are_those_of_handed_out_objects),
 		cmocka_unit_test(slots_are_right_or_wrong_as_offsets_say),
+		cmocka_unit_test(objects_taken_apart_are_alone_in_their_cache_lines),
 		cmocka_unit_test(a_slab_under_check_full_is_filled),
 	};
 
