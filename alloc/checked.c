@@ -69,7 +69,8 @@ void ash_checked_init(void)
 	secret = ash_os_random() | 1;
 	if (full)
 		ash_os_on_fault(tell_fault);
-	for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++)
+	/* Not where no one waits there: its locks lie on six pages. */
+	for (unsigned cls = 0; full && cls < SIZE_CLASS_COUNT; cls++)
 		lock_init(&quarantine[cls].lock, LOCK_CHECK);
 }
 
@@ -362,6 +363,6 @@ void ash_checked_fork_done(void)
 
 void ash_checked_repair(void)
 {
-	for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++)
+	for (unsigned cls = 0; full && cls < SIZE_CLASS_COUNT; cls++)
 		lock_init(&quarantine[cls].lock, LOCK_CHECK);
 }

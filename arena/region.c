@@ -24,7 +24,9 @@ const struct page_source ash_system_pages = {
 struct region *ash_regions[REGIONS_MAX];
 unsigned ash_region_count;
 
-/* Of the table of lots, a granule. */
+/* Of the tables, a granule. */
+#define TICK_BITS (8 * sizeof(uint32_t))
+#define SPAN_BITS (8 * sizeof(struct span *))
 #define LOT_BITS (8 * sizeof(uint32_t) / LOT_LEAST)
 
 uint16_t ash_region_of_slot[REGION_SLOTS];
@@ -155,12 +157,13 @@ struct region *ash_region_new(const struct page_source *source, size_t want, siz
 	return region;
 }
 
-/* A table of `width` bytes a granule grows from `from` to `upto` granules; `next` begins the table after it. */
-static bool table_commit(const struct page_source *source, void *table, size_t width, size_t from, size_t upto,
-			 uintptr_t next)
+/* A table of `width` bits a granule grows from `from` to `upto` granules; `next` begins the table after it. The first time
+ * with all that lies between `first` and it. */
+static bool table_commit(const struct page_source *source, void *first, void *table, size_t width, size_t from,
+			 size_t upto, uintptr_t next)
 {
 	uintptr_t begin = (uintptr_t)table, end = size_min(round_up(begin + upto * width / 8, TABLE_STEP), next);
-	uintptr_t done = from ? size_min(round_up(begin + from * width / 8, TABLE_STEP), next) : begin;
+	uintptr_t done = from ? size_min(round_up(begin + from * width / 8, TABLE_STEP), next) : (uintptr_t)first;
 
 	return end <= done || source->commit((void *)done, end - done);
 }
@@ -169,16 +172,13 @@ bool ash_region_commit(struct region *region, const struct page_source *source, 
 {
 	size_t from = region->committed;
 	uintptr_t base = region_address(region, from), size = (upto - from) << GRANULE_SHIFT;
-	size_t bits_upto = round_up(upto, 64), bits_from = round_up(from, 64);
 
-	/* The program's memory first: where that is refused, nothing else is spent. */
+	/* The program's memory first: where that is refused, nothing else is spent. The bitmaps come with the first ticks: a
+	 * system call instead of four at the start of each program. */
 	if (!source->commit((void *)base, size) || !ash_pagemap_cover(base, size) ||
-	    !table_commit(source, region->free, 1, bits_from, bits_upto, (uintptr_t)region->touched) ||
-	    !table_commit(source, region->touched, 1, bits_from, bits_upto, (uintptr_t)region->muzzy) ||
-	    !table_commit(source, region->muzzy, 1, bits_from, bits_upto, (uintptr_t)region->tick) ||
-	    !table_commit(source, region->tick, 8 * sizeof(uint32_t), from, upto, (uintptr_t)region->span) ||
-	    !table_commit(source, region->span, 8 * sizeof(struct span *), from, upto, region->spans_end) ||
-	    (region->lot && !table_commit(source, region->lot, LOT_BITS, from, upto, region->tables_end)))
+	    !table_commit(source, region->free, region->tick, TICK_BITS, from, upto, (uintptr_t)region->span) ||
+	    !table_commit(source, region->span, region->span, SPAN_BITS, from, upto, region->spans_end) ||
+	    (region->lot && !table_commit(source, region->lot, region->lot, LOT_BITS, from, upto, region->tables_end)))
 		return false;
 	bitmap_set(region->free, from, upto - from);
 	store_release(&region->committed, upto);
