@@ -100,12 +100,17 @@ def kill_descendants():
 		left = descendants(os.getpid())
 
 
-def maps(pid, lib):
+def mappings(pid):
+	"""What a process has mapped; nothing when it has ended, or is about to."""
 	try:
 		with open(f'/proc/{pid}/maps', 'rb') as f:
-			return lib.encode() in f.read()
+			return f.read()
 	except (FileNotFoundError, ProcessLookupError, PermissionError):
-		return False
+		return b''
+
+
+def maps(pid, lib):
+	return lib.encode() in mappings(pid)
 
 
 class Watch(threading.Thread):
@@ -299,10 +304,10 @@ class World:
 		return subprocess.run(argv, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
 
 	def require_mapped(self, *pids):
-		"""Each of these processes runs with the library."""
+		"""Each of these processes runs with the library, or has ended."""
 		for pid in pids:
-			comm = stat_fields(pid)
-			if self.lib and comm and not maps(pid, self.lib):
+			comm, mapped = stat_fields(pid), mappings(pid)
+			if self.lib and comm and mapped and self.lib.encode() not in mapped:
 				raise Failure(f'{comm[0]} (process {pid}) runs without the library')
 
 	def free_port(self):
