@@ -234,11 +234,9 @@ static void table_walk(struct walk *w, const void *begin, size_t width, size_t g
 
 static void tables_walk(struct walk *w, const struct region *region, size_t committed)
 {
-	size_t bits = round_up(committed, 64);
+	uintptr_t bitmaps = (uintptr_t)region->free, ticks = (uintptr_t)region->tick;
 
-	table_walk(w, region->free, 1, bits, (uintptr_t)region->touched);
-	table_walk(w, region->touched, 1, bits, (uintptr_t)region->muzzy);
-	table_walk(w, region->muzzy, 1, bits, (uintptr_t)region->tick);
+	add_mapping(w, bitmaps, committed ? ticks : bitmaps, ticks);
 	table_walk(w, region->tick, 8 * sizeof(*region->tick), committed, (uintptr_t)region->span);
 	table_walk(w, region->span, 8 * sizeof(struct span *), committed, region->spans_end);
 	if (region->lot)
