@@ -58,6 +58,12 @@ static void collect(struct heap_stats *heap)
 		heap->cls[cls].cached = size_min(cached[cls] + ash_checked_waiting(cls), heap->cls[cls].out);
 }
 
+/* Of two counters that change meanwhile the second may be ahead of the first. */
+static size_t less(size_t all, size_t part)
+{
+	return part < all && (ptrdiff_t)all > 0 ? all - part : 0;
+}
+
 static void summarize(const struct heap_stats *heap, struct ashlar_stats *s)
 {
 	size_t live = load_relaxed(&ash_pool.live) << GRANULE_SHIFT;
@@ -70,14 +76,15 @@ static void summarize(const struct heap_stats *heap, struct ashlar_stats *s)
 		s->cached += c->cached * ash_size_class[cls].size;
 	}
 	s->cached += heap->large_cached + ash_checked_waiting(0);
-	s->large_in_use = heap->large_in_use - ash_checked_waiting(0);
+	s->large_in_use = less(heap->large_in_use, ash_checked_waiting(0));
 	s->in_use = s->small_in_use + s->large_in_use;
-	s->slab = live - (load_relaxed(&ash_pool.large) << GRANULE_SHIFT);
+	s->slab = less(live, load_relaxed(&ash_pool.large) << GRANULE_SHIFT);
 	s->dirty = (load_relaxed(&ash_pool.dirty) + load_relaxed(&ash_pool.muzzy)) << GRANULE_SHIFT;
 	s->metadata = load_relaxed(&ash_meta_descriptors.used) + load_relaxed(&ash_meta_magazines.used);
 	s->held = live + s->dirty + s->metadata;
-	s->reserved = load_relaxed(&ash_pool.reserved) + load_relaxed(&ash_meta_descriptors.reserved) +
-		      load_relaxed(&ash_meta_magazines.reserved) - s->held;
+	s->reserved = less(load_relaxed(&ash_pool.reserved) + load_relaxed(&ash_meta_descriptors.reserved) +
+				   load_relaxed(&ash_meta_magazines.reserved),
+			   s->held);
 	s->purged = load_relaxed(&ash_purge_price.bytes);
 	s->purge_calls = load_relaxed(&ash_purge_price.calls);
 	s->purge_ns = load_relaxed(&ash_purge_price.cpu_ns);
