@@ -9,6 +9,7 @@
  */
 #define _GNU_SOURCE
 #include "fact.h"
+#include "random.h"
 
 #include <dlfcn.h>
 #include <linux/perf_event.h>
@@ -53,18 +54,10 @@ __attribute__((noreturn)) static void give_up(const char *what)
 	_exit(2);
 }
 
-static uint64_t next_random(struct worker *w)
-{
-	w->random ^= w->random << 13;
-	w->random ^= w->random >> 7;
-	w->random ^= w->random << 17;
-	return w->random;
-}
-
 /* Each doubling half as likely as the one before, as sizes are in most programs: 16 to 2,047 bytes, some 90 on average. */
 static size_t next_size(struct worker *w)
 {
-	uint64_t r = next_random(w) >> 8;
+	uint64_t r = random_next(&w->random) >> 8;
 	size_t from = (size_t)SMALLEST << __builtin_ctzll(r | 1ull << (DOUBLINGS - 1));
 
 	return from + (r >> DOUBLINGS) % from;
@@ -84,7 +77,7 @@ static void take(struct worker *w)
 
 static void drop(struct worker *w)
 {
-	uint64_t r = next_random(w) >> 8;
+	uint64_t r = random_next(&w->random) >> 8;
 	void **slot = &w->objects[(r >> 16) % w->count], *object = *slot;
 
 	*slot = w->objects[--w->count];

@@ -3,6 +3,7 @@
  * If this breaks, the stress programs of the guests no longer notice an object with two owners or lost content.
  */
 #include "worker.h"
+#include "random.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -18,18 +19,10 @@ struct object {
 
 static _Atomic(struct object *) table[SLOTS];
 
-static uint64_t next_random(struct worker *w)
-{
-	w->random ^= w->random << 13;
-	w->random ^= w->random >> 7;
-	w->random ^= w->random << 17;
-	return w->random;
-}
-
 /* Mostly small, some up to 32 KiB, few large: as servers allocate. */
 static size_t next_size(struct worker *w)
 {
-	uint64_t r = next_random(w) >> 8, kind = r % 256;
+	uint64_t r = random_next(&w->random) >> 8, kind = r % 256;
 
 	r >>= 8;
 	if (kind < 230)
@@ -77,7 +70,7 @@ static bool is_zero(const void *p, size_t size)
 static struct object *take(struct worker *w)
 {
 	size_t size = next_size(w);
-	uint64_t how = next_random(w) % 8;
+	uint64_t how = random_next(&w->random) % 8;
 	struct object *o;
 
 	if (how == 0)
@@ -92,7 +85,7 @@ static struct object *take(struct worker *w)
 	}
 	if (how == 0 && !is_zero(o, size))
 		w->broken++;
-	sign(o, size, next_random(w));
+	sign(o, size, random_next(&w->random));
 	return o;
 }
 
@@ -109,18 +102,18 @@ static struct object *resize(struct worker *w, struct object *o)
 	n->size = kept;
 	if (!is_intact(n))
 		w->broken++;
-	sign(n, size, next_random(w));
+	sign(n, size, random_next(&w->random));
 	return n;
 }
 
 static void one_step(struct worker *w)
 {
-	_Atomic(struct object *) *slot = &table[next_random(w) % SLOTS];
+	_Atomic(struct object *) *slot = &table[random_next(&w->random) % SLOTS];
 	struct object *o = atomic_exchange(slot, NULL);
 
 	if (o && !is_intact(o))
 		w->broken++;
-	if (o && next_random(w) % 8 == 0) {
+	if (o && random_next(&w->random) % 8 == 0) {
 		o = resize(w, o);
 	} else {
 		free(o);
