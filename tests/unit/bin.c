@@ -224,6 +224,28 @@ static void a_depot_elsewhere_is_waited_for_before_the_bin_grows(void **state)
 	ash_magazine_delete(spare, true);
 }
 
+static void what_two_threads_take_first_shares_no_cache_line(void **state)
+{
+	static const char several;
+	const char *alone = ash_lock_alone;
+
+	(void)state;
+	ash_lock_alone = &several;
+	for (unsigned cls = 1; ash_size_class[cls].size < CACHE_LINE; cls++) {
+		struct bin *bin = &ash_arena_first->bin[cls];
+		void *mine, *theirs;
+
+		assert_null(bin->depot);
+		assert_int_equal(ash_bin_take(bin, &mine, 1), 1);
+		assert_int_equal(ash_bin_take(bin, &theirs, 1), 1);
+		assert_true((uintptr_t)theirs / CACHE_LINE >
+			    ((uintptr_t)mine + ash_size_class[cls].size - 1) / CACHE_LINE);
+		ash_bin_flush("test", &mine, 1);
+		ash_bin_flush("test", &theirs, 1);
+	}
+	ash_lock_alone = alone;
+}
+
 static void contention_brings_arenas_into_being_up_to_the_limit(void **state)
 {
 	(void)state;
@@ -277,6 +299,7 @@ int main(void)
 		cmocka_unit_test(an_empty_slab_goes_back_and_one_is_kept),
 		cmocka_unit_test(repair_rebuilds_lists_from_the_bitmaps),
 		cmocka_unit_test(a_depot_elsewhere_is_waited_for_before_the_bin_grows),
+		cmocka_unit_test(what_two_threads_take_first_shares_no_cache_line),
 		cmocka_unit_test(contention_brings_arenas_into_being_up_to_the_limit),
 		cmocka_unit_test(slabs_of_a_retired_arena_move_with_what_is_free_in_them),
 	};
