@@ -252,17 +252,22 @@ bool ash_pool_touched(const struct span *span, size_t g)
 	return load_relaxed(&region->touched[i / 64]) >> (i % 64) & 1;
 }
 
+/* How many of n granules from the i-th on are used, or unused, as that one is. Bit 63 speaks for all from there on. */
+static inline size_t run_length(uint64_t used, size_t i, size_t n)
+{
+	uint64_t others = (used >> i & 1 ? ~used : used) >> i;
+
+	return others ? size_min((size_t)__builtin_ctzll(others), n - i) : n - i;
+}
+
 /* [g, g + n) leaves a span; see ash_pool_give for `used`. */
 static void granules_give(struct pool *pool, struct region *region, size_t g, size_t n, uint64_t used)
 {
 	count_sub(&pool->live, n);
 	for (size_t i = 0, len; i < n; i += len) {
-		bool dirty = used >> size_min(i, 63) & 1;
+		bool dirty = used >> i & 1;
 
-		for (len = 1; i + len < n && i + len < 64 && (used >> (i + len) & 1) == dirty; len++)
-			;
-		if (i + len == 64)
-			len = n - i;
+		len = run_length(used, i, n);
 		if (!dirty && !bitmap_count(region->touched, g + i, len))
 			ash_granules_clean(pool, region, g + i, len);
 		else if (len >= AT_ONCE && ash_options.dirty_decay_ms >= 0)
