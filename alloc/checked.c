@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#include "alloc/stats_interval.h"
 #include "arena/arena.h"
 #include "arena/large.h"
 #include "arena/misuse.h"
@@ -24,7 +25,6 @@
 #include "base/os.h"
 
 #define EDGE 0xfb
-#define JUNK_FRESH 0xa5
 #define FREED ASH_FREED_BYTE
 #define RECORD sizeof(uint64_t)
 /* Freed objects of a class that wait: at most so many, at most 16 KiB of them
@@ -65,7 +65,7 @@ static void tell_fault(uintptr_t pc, uintptr_t argument)
 void ash_checked_init(void)
 {
 	full = ash_options.check == CHECK_FULL;
-	ash_checked = full || ash_options.zero || ash_options.junk != JUNK_FALSE;
+	ash_checked = full || ash_options.zero || ash_options.junk != JUNK_FALSE || stats_interval_is_on();
 	secret = ash_os_random() | 1;
 	if (full)
 		ash_os_on_fault(tell_fault);
@@ -289,7 +289,9 @@ void *ash_checked_request(const struct request *r)
 	if (r->zero || ash_options.zero)
 		memset(p, 0, usable);
 	else if (ash_options.junk == JUNK_TRUE || ash_options.junk == JUNK_ALLOC)
-		memset(p, JUNK_FRESH, usable);
+		memset(p, ASH_JUNK_FRESH, usable);
+	if (stats_interval_is_on())
+		ash_stats_interval_count(usable);
 	return p;
 }
 

@@ -13,6 +13,9 @@
 
 #include "alloc/slow.h"
 
+/* What junk fills fresh memory with. */
+#define ASH_JUNK_FRESH 0xa5
+
 /* Const after start-up: one of these options is on. */
 HIDDEN extern bool ash_checked;
 

@@ -6,115 +6,50 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "alloc/conf_table.h"
 #include "base/compiler.h"
+#include "base/identity.h"
 #include "base/options.h"
 #include "base/os.h"
 #include "base/print.h"
+#include "base/symbols.h"
 
-#define WORD_MAX 64
 #define PATH_TEXT_MAX 1024
 
-extern const char *malloc_conf __attribute__((weak));
+static const char *texts[CONF_SOURCES];
 
-enum option_type { OPTION_BOOL, OPTION_NUMBER, OPTION_CHOICE };
-
-struct option {
-	const char *name;
-	enum option_type type;
-	void *value;
-	int64_t smallest, largest;
-	const char *choices;
-};
-
-static const struct option options[] = {
-#define BOOL(name, value, doc) {#name, OPTION_BOOL, &ash_options.name, 0, 1, "true|false"},
-#define NUMBER(name, value, smallest, largest, unit, doc) \
-	{#name, OPTION_NUMBER, &ash_options.name, smallest, largest, NULL},
-#define CHOICE(name, value, choices, doc) {#name, OPTION_CHOICE, &ash_options.name, 0, 0, choices},
-#include "base/option.def"
-#undef BOOL
-#undef NUMBER
-#undef CHOICE
-};
-#define OPTIONS (sizeof(options) / sizeof(*options))
-
-/* Keys of jemalloc whose mechanism this version does not have. */
-static const char *const unavailable[] = {
-	"abort",
-	"bin_shards",
-	"cache_oblivious",
-	"calloc_madvise_threshold",
-	"debug_double_free_max_scan",
-	"disable_large_size_classes",
-	"dss",
-	"experimental_infallible_new",
-	"hpa",
-	"huge_arena_pac_thp",
-	"lg_extent_max_active_fit",
-	"lg_prof_interval",
-	"lg_prof_sample",
-	"lg_san_uaf_align",
-	"lg_tcache_flush_large_div",
-	"lg_tcache_flush_small_div",
-	"lg_tcache_max",
-	"lg_tcache_nslots_mul",
-	"log",
-	"max_background_threads",
-	"metadata_thp",
-	"mutex_max_spin",
-	"narenas_ratio",
-	"oversize_threshold",
-	"percpu_arena",
-	"process_madvise_max_batch",
-	"prof",
-	"prof_accum",
-	"prof_active",
-	"prof_bt_max",
-	"prof_final",
-	"prof_gdump",
-	"prof_leak",
-	"prof_leak_error",
-	"prof_log",
-	"prof_pid_namespace",
-	"prof_prefix",
-	"prof_recent_alloc_max",
-	"prof_stats",
-	"prof_sys_thread_name",
-	"prof_thread_active_init",
-	"prof_time_resolution",
-	"prof_unbias",
-	"san_guard_large",
-	"san_guard_small",
-	"slab_sizes",
-	"stats_interval",
-	"stats_interval_opts",
-	"stats_print_opts",
-	"tcache_gc_delay_bytes",
-	"tcache_gc_incr_bytes",
-	"tcache_max",
-	"tcache_ncached_max",
-	"tcache_nslots_large",
-	"tcache_nslots_small_max",
-	"tcache_nslots_small_min",
-	"trust_madvise",
-	"utrace",
-};
-#define UNAVAILABLE (sizeof(unavailable) / sizeof(*unavailable))
-
-/* Whole families that are internal to jemalloc. */
-static const char *const unavailable_prefix[] = {"hpa_", "experimental_"};
+const char *ash_conf_text(enum conf_source source)
+{
+	return texts[source];
+}
 
 /* One source of options while it is read. */
 struct source {
+	enum conf_source from;
 	const char *name;
-	bool quiet;  /* first pass: looks for confirm_conf only */
-	bool failed; /* something was wrong */
+	bool quiet;     /* first pass: looks for confirm_conf only */
+	bool failed;    /* something was wrong */
+	bool malformed; /* jemalloc reads no further in this pass */
 };
+
+static const char *source_name(enum conf_source from)
+{
+	static const char *const names[CONF_SOURCES] = {
+		[CONF_FROM_BUILD] = "built-in options",
+		[CONF_FROM_SYMBOL] = "malloc_conf",
+		[CONF_FROM_LINK] = ash_conf_link,
+		[CONF_FROM_VARIABLE] = ash_conf_variable,
+		[CONF_FROM_HARDER] = "malloc_conf_2_conf_harder",
+		[CONF_FROM_ASHLAR] = "ASHLAR_CONF",
+	};
+
+	return names[from];
+}
 
 /* ---- words */
 
 struct word {
-	char text[WORD_MAX];
+	char text[CONF_WORD_MAX];
 	bool whole;
 };
 
@@ -133,137 +68,75 @@ static void word_set(struct word *word, const char *p, const char *end)
 	while (p < end && is_blank(end[-1]))
 		end--;
 	n = (size_t)(end - p);
-	word->whole = n < WORD_MAX;
-	n = size_min(n, WORD_MAX - 1);
+	word->whole = n < CONF_WORD_MAX;
+	n = size_min(n, CONF_WORD_MAX - 1);
 	memcpy(word->text, p, n);
 	word->text[n] = '\0';
 }
 
-/* Insertions, deletions and replacements between two words. */
-static unsigned distance(const char *a, const char *b)
+/* ---- what jemalloc would say, where the library goes by that name */
+
+#define TEXT_SHOWN ((size_t)300)
+
+/* What is experimental never counts as an error there. */
+static void failed(struct source *source, const char *pair)
 {
-	unsigned row[WORD_MAX + 1], n = (unsigned)strlen(b);
-
-	for (unsigned j = 0; j <= n; j++)
-		row[j] = j;
-	for (unsigned i = 1; *a; i++, a++) {
-		unsigned diagonal = row[0];
-
-		row[0] = i;
-		for (unsigned j = 1; j <= n; j++) {
-			unsigned replace = diagonal + (*a != b[j - 1]),
-				 other = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-
-			diagonal = row[j];
-			row[j] = replace < other ? replace : other;
-		}
-	}
-	return row[n];
+	source->failed |= strncmp(pair, "experimental_", strlen("experimental_")) != 0;
 }
 
-static const char *nearest(const char *key)
+static void jemalloc_says(struct source *source, const char *what, const char *pair, const char *end)
 {
-	const char *best = options[0].name;
+	char text[TEXT_SHOWN + 1];
+	size_t n = size_min((size_t)(end - pair), TEXT_SHOWN);
 
-	for (unsigned i = 1; i < OPTIONS; i++) {
-		if (distance(key, options[i].name) < distance(key, best))
-			best = options[i].name;
-	}
-	for (unsigned i = 0; i < UNAVAILABLE; i++) {
-		if (distance(key, unavailable[i]) < distance(key, best))
-			best = unavailable[i];
-	}
-	return best;
+	if (!ash_speaks_jemalloc || source->malformed)
+		return;
+	memcpy(text, pair, n);
+	text[n] = '\0';
+	ash_message("%s: %s", what, text);
+	failed(source, pair);
 }
 
-static bool is_unavailable(const char *key)
+static void jemalloc_gives_up(struct source *source, const char *why)
 {
-	for (unsigned i = 0; i < UNAVAILABLE; i++) {
-		if (strcmp(key, unavailable[i]) == 0)
-			return true;
-	}
-	for (unsigned i = 0; i < sizeof(unavailable_prefix) / sizeof(*unavailable_prefix); i++) {
-		if (strncmp(key, unavailable_prefix[i], strlen(unavailable_prefix[i])) == 0)
-			return true;
-	}
-	return false;
+	if (!ash_speaks_jemalloc || source->malformed)
+		return;
+	ash_message("%s", why);
+	source->failed = source->malformed = true;
 }
 
-/* ---- values */
-
-/* Decimal, 0x or 0 prefix, sign; false when there is more or it does not fit. */
-static bool parse_number(const char *text, int64_t *value)
+static bool is_key_character(char c)
 {
-	bool minus = *text == '-';
-	unsigned base = 10;
-	uint64_t n = 0;
-
-	text += minus || *text == '+';
-	if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
-		base = 16, text += 2;
-	else if (text[0] == '0' && text[1])
-		base = 8, text++;
-	if (!*text)
-		return false;
-	for (; *text; text++) {
-		unsigned digit = *text >= '0' && *text <= '9'                 ? (unsigned)(*text - '0')
-				 : (*text | 32) >= 'a' && (*text | 32) <= 'f' ? (unsigned)((*text | 32) - 'a' + 10)
-									      : base;
-
-		if (digit >= base || __builtin_mul_overflow(n, base, &n) || __builtin_add_overflow(n, digit, &n))
-			return false;
-	}
-	if (n > INT64_MAX)
-		return false;
-	*value = minus ? -(int64_t)n : (int64_t)n;
-	return true;
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
 }
 
-/* The place of `text` in "first|second|..."; -1 when it is none of them. */
-static int choice_index(const char *choices, const char *text)
+/* Both passes, of a pair whose key ends at `mark`. */
+static void jemalloc_reads(struct source *source, const char *p, const char *mark, const char *end)
 {
-	size_t n = strlen(text);
+	const char *odd = p;
 
-	for (int i = 0;; i++) {
-		const char *end = strchr(choices, '|');
-		size_t len = end ? (size_t)(end - choices) : strlen(choices);
-
-		if (len == n && memcmp(choices, text, n) == 0)
-			return i;
-		if (!end)
-			return -1;
-		choices = end + 1;
-	}
-}
-
-static bool option_set(const struct option *option, const char *text)
-{
-	int64_t number;
-	int choice;
-
-	if (option->type == OPTION_NUMBER) {
-		if (!parse_number(text, &number) || number < option->smallest || number > option->largest)
-			return false;
-		*(int64_t *)option->value = number;
-		return true;
-	}
-	choice = choice_index(option->choices, text);
-	if (choice < 0)
-		return false;
-	if (option->type == OPTION_BOOL)
-		*(bool *)option->value = choice == 0;
-	else
-		*(unsigned *)option->value = (unsigned)choice;
-	return true;
+	while (odd < mark && is_key_character(*odd))
+		odd++;
+	if (odd < mark || (mark < end && *mark == '='))
+		jemalloc_gives_up(source, "Malformed conf string");
+	else if (mark == end)
+		jemalloc_gives_up(source, *end || p == end ? "Malformed conf string" : "Conf string ends with key");
 }
 
 /* ---- pairs */
 
-static void wrong_value(const struct source *source, const struct option *option, const char *text)
+static void told_wrong_value(const struct source *source, const struct option *option, const char *text)
 {
-	if (option->type != OPTION_NUMBER)
+	if (option->type == OPTION_SHARE)
+		ash_message("%s: bad value \"%s\" for \"%s\": a number like 2.5", source->name, text, option->name);
+	else if (option->type == OPTION_RANGES)
+		ash_message("%s: bad value \"%s\" for \"%s\": write LOWEST-HIGHEST:N, more of them after a |",
+			    source->name, text, option->name);
+	else if (*option->choices)
 		ash_message("%s: bad value \"%s\" for \"%s\": one of %s", source->name, text, option->name,
 			    option->choices);
+	else if (option->type == OPTION_CLIPPED)
+		ash_message("%s: bad value \"%s\" for \"%s\": an integer", source->name, text, option->name);
 	else if (option->largest == INT64_MAX)
 		ash_message("%s: bad value \"%s\" for \"%s\": an integer, at least %zd", source->name, text,
 			    option->name, (ptrdiff_t)option->smallest);
@@ -272,36 +145,92 @@ static void wrong_value(const struct source *source, const struct option *option
 			    option->name, (ptrdiff_t)option->smallest, (ptrdiff_t)option->largest);
 }
 
-static void wrong_key(const struct source *source, const char *key)
+static void wrong_value(struct source *source, const struct option *option, const char *text, const char *pair,
+			const char *end, enum option_result result)
 {
-	if (is_unavailable(key))
-		ash_message("%s: option \"%s\" is not available yet", source->name, key);
+	if (option->type == OPTION_RANGES)
+		jemalloc_says(source,
+			      strcmp(option->name, "slab_sizes") == 0   ? "Invalid settings for slab_sizes"
+			      : strcmp(option->name, "bin_shards") == 0 ? "Invalid settings for bin_shards"
+									: "Invalid settings for tcache_ncached_max",
+			      pair, end);
 	else
-		ash_message("%s: unknown option \"%s\"; the nearest is \"%s\"", source->name, key, nearest(key));
+		jemalloc_says(source, result == OPTION_INVALID ? "Invalid conf value" : "Out-of-range conf value", pair,
+			      end);
+	told_wrong_value(source, option, text);
+	failed(source, pair);
 }
 
-static const struct option *option_find(const char *key)
+/* A switch that is off, or nothing, has nothing to be done instead. */
+static bool asks_for_something(const char *text)
 {
-	for (unsigned i = 0; i < OPTIONS; i++) {
-		if (strcmp(key, options[i].name) == 0)
-			return &options[i];
+	return strcmp(text, "false") != 0 && strcmp(text, "0") != 0;
+}
+
+static void no_option(struct source *source, const char *key, const char *text, const char *pair, const char *end)
+{
+	const char *instead;
+
+	switch (ash_option_fate(key, &instead)) {
+	case FATE_ABSENT:
+		if (asks_for_something(text))
+			ash_message("%s: \"%s\" has no effect: %s", source->name, key, instead);
+		break;
+	case FATE_OBSOLETE:
+		jemalloc_says(source, "Invalid conf pair", pair, end);
+		ash_message("%s: \"%s\" is of jemalloc before 5.0: %s", source->name, key, instead);
+		break;
+	case FATE_LATER:
+		jemalloc_says(source, "Invalid conf pair", pair, end);
+		ash_message("%s: option \"%s\" is not available yet", source->name, key);
+		break;
+	default:
+		jemalloc_says(source, "Invalid conf pair", pair, end);
+		ash_message("%s: unknown option \"%s\"; the nearest is \"%s\"", source->name, key,
+			    ash_option_nearest(key));
+		failed(source, pair);
 	}
-	return NULL;
 }
 
-static void pair_apply(struct source *source, const char *key, const char *value)
+static void reduced(const struct source *source, const struct option *option)
 {
-	const struct option *option = option_find(key);
+	if (ash_speaks_jemalloc)
+		ash_message("Reducing %s to limit (%zd)", option->name, (ptrdiff_t)option->largest);
+	else
+		ash_message("%s: \"%s\" is %zd, the most that there can be", source->name, option->name,
+			    (ptrdiff_t)option->largest);
+}
+
+static void pair_apply(struct source *source, const char *key, const char *value, const char *pair, const char *end)
+{
+	const struct option *option = ash_option_find(key);
+	enum option_result result;
+	const char *instead;
 
 	if (!option) {
-		wrong_key(source, key);
-		source->failed |= !is_unavailable(key);
-	} else if (!option_set(option, value)) {
-		wrong_value(source, option, value);
-		source->failed = true;
-	} else if (ash_options.confirm_conf) {
-		ash_message("%s: set %s:%s", source->name, key, value);
+		no_option(source, key, value, pair, end);
+		return;
 	}
+	result = ash_option_set(option, value);
+	if (result == OPTION_INVALID || result == OPTION_OUT_OF_RANGE) {
+		wrong_value(source, option, value, pair, end, result);
+		return;
+	}
+	if (result == OPTION_REDUCED)
+		reduced(source, option);
+	if (ash_options.confirm_conf && ash_speaks_jemalloc)
+		ash_message("-- Set conf value: %s:%s", key, value);
+	else if (ash_options.confirm_conf)
+		ash_message("%s: set %s:%s", source->name, key, value);
+	instead = ash_option_instead(option, value);
+	if (instead)
+		ash_message("%s: \"%s\" has no effect: %s", source->name, key, instead);
+}
+
+static void confirm_look(const char *key, const char *value)
+{
+	if (strcmp(key, "confirm_conf") == 0)
+		ash_option_set(ash_option_find(key), value);
 }
 
 /* One pair [p, end). */
@@ -314,16 +243,22 @@ static void pair_read(struct source *source, const char *p, const char *end)
 		mark++;
 	word_set(&key, p, mark);
 	word_set(&value, mark < end ? mark + 1 : end, end);
+	jemalloc_reads(source, p, mark, end);
 	if (source->quiet) {
-		if (mark < end && strcmp(key.text, "confirm_conf") == 0)
-			option_set(option_find("confirm_conf"), value.text);
+		if (mark < end)
+			confirm_look(key.text, value.text);
 		return;
 	}
 	if (!key.whole || !value.whole) {
+		jemalloc_says(source, "Invalid conf pair", p, end);
 		ash_message("%s: \"%s...\" is longer than any option", source->name, key.text);
 		source->failed = true;
 		return;
 	}
+	if (is_blank(end[-1]))
+		jemalloc_says(source, "Invalid conf value", p, end);
+	if (is_blank(*p) || is_blank(end[-1]))
+		ash_message("%s: blanks around \"%s\" are ignored", source->name, key.text);
 	if (mark == end) {
 		ash_message("%s: \"%s\" has no value: write \"%s:VALUE\"", source->name, key.text, key.text);
 		source->failed = true;
@@ -332,41 +267,86 @@ static void pair_read(struct source *source, const char *p, const char *end)
 	if (*mark == '=')
 		ash_message("%s: \"%s=%s\": write \"%s:%s\"; it is applied", source->name, key.text, value.text,
 			    key.text, value.text);
-	pair_apply(source, key.text, value.text);
+	pair_apply(source, key.text, value.text, p, end);
+}
+
+static void comma_too_many(struct source *source, const char *text, bool last)
+{
+	jemalloc_gives_up(source, last ? "Conf string ends with comma" : "Malformed conf string");
+	if (!source->quiet)
+		ash_message("%s: a comma too many in \"%s\"; it is ignored", source->name, text);
 }
 
 static void source_pass(struct source *source, const char *text)
 {
 	const char *p = text;
 
+	source->malformed = false;
 	while (*p) {
 		const char *end = strchr(p, ',');
+		bool last;
 
 		if (!end)
 			end = p + strlen(p);
+		last = *end && !end[1];
 		if (end > p)
 			pair_read(source, p, end);
-		if (!source->quiet && (end == p || (*end == ',' && !end[1])))
-			ash_message("%s: a comma too many in \"%s\"; it is ignored", source->name, text);
+		if (end == p || last)
+			comma_too_many(source, text, last && end > p);
 		p = *end ? end + 1 : end;
 	}
 }
 
-static void source_read(const char *name, const char *text)
+static void confirm_source(const struct source *source, const char *text)
 {
-	struct source source = {.name = name, .quiet = true};
+	static const char *const explanation[CONF_SOURCES] = {
+		[CONF_FROM_BUILD] = "string specified via --with-malloc-conf",
+		[CONF_FROM_SYMBOL] = "string pointed to by the global variable malloc_conf",
+		[CONF_FROM_LINK] = "\"name\" of the file referenced by the symbolic link named ",
+		[CONF_FROM_VARIABLE] = "value of the environment variable ",
+		[CONF_FROM_HARDER] = "string pointed to by the global variable malloc_conf_2_conf_harder",
+		[CONF_FROM_ASHLAR] = "value of the environment variable ",
+	};
+	bool named = source->from == CONF_FROM_LINK || source->from == CONF_FROM_VARIABLE ||
+		     source->from == CONF_FROM_ASHLAR;
 
-	if (!text || !*text)
+	if (!ash_speaks_jemalloc && *text)
+		ash_message("%s: \"%s\"", source->name, text);
+	else if (ash_speaks_jemalloc && (*text || source->from != CONF_FROM_ASHLAR))
+		ash_message("malloc_conf #%u (%s%s): \"%s\"", (unsigned)source->from + 1, explanation[source->from],
+			    named ? source->name : "", text);
+}
+
+static void stop_if_wrong(const struct source *source)
+{
+	if (!source->failed || !ash_options.abort_conf)
 		return;
+	if (ash_speaks_jemalloc)
+		ash_message("Abort (abort_conf:true) on invalid conf value (see above).");
+	else
+		ash_message("%s: stopped by abort_conf:true", source->name);
+	abort();
+}
+
+static void source_read(enum conf_source from, bool quiet)
+{
+	struct source source = {.from = from, .name = source_name(from), .quiet = quiet};
+	const char *text = texts[from] ? texts[from] : "";
+
+	if (!quiet && ash_options.confirm_conf)
+		confirm_source(&source, text);
 	source_pass(&source, text);
-	source.quiet = false;
-	if (ash_options.confirm_conf)
-		ash_message("%s: \"%s\"", name, text);
-	source_pass(&source, text);
-	if (source.failed && ash_options.abort_conf) {
-		ash_message("%s: stopped by abort_conf:true", name);
-		abort();
-	}
+	if (!quiet)
+		stop_if_wrong(&source);
+}
+
+/* Two passes: the first only looks for confirm_conf. */
+static void sources_read(enum conf_source first, enum conf_source last)
+{
+	for (enum conf_source from = first; from <= last; from++)
+		source_read(from, true);
+	for (enum conf_source from = first; from <= last; from++)
+		source_read(from, false);
 }
 
 /* ---- sources */
@@ -379,7 +359,7 @@ static const char *entry_value(const char *entry, const char *name)
 	return strncmp(entry, name, n) == 0 && entry[n] == '=' ? entry + n + 1 : NULL;
 }
 
-/* Variables that a library built with a prefix reads, and this one does not. */
+/* Variables that a library built with another prefix reads, and this one does not. */
 static void tell_other_prefix(const char *entry)
 {
 	static const char ending[] = "_MALLOC_CONF";
@@ -390,44 +370,53 @@ static void tell_other_prefix(const char *entry)
 		return;
 	if (strncmp(equals - (sizeof(ending) - 1), ending, sizeof(ending) - 1) != 0)
 		return;
+	/* A library with a prefix is one of several in its program. */
+	if (strcmp(ash_conf_variable, ending + 1) != 0)
+		return;
 	word_set(&name, entry, equals);
-	ash_message("%s is not read; the variable of this library is MALLOC_CONF (or ASHLAR_CONF)", name.text);
+	ash_message("%s is not read; the variable of this library is %s (or ASHLAR_CONF)", name.text,
+		    ash_conf_variable);
 }
 
-static void read_environment(char **environment)
+static void environment_look(char **environment)
 {
-	const char *text[2] = {NULL, NULL};
-
+	texts[CONF_FROM_VARIABLE] = texts[CONF_FROM_ASHLAR] = NULL;
 	if (ash_os_secure())
 		return;
 	for (char **e = environment; *e; e++) {
 		const char *value;
 
-		if ((value = entry_value(*e, "MALLOC_CONF")))
-			text[0] = value;
+		if ((value = entry_value(*e, ash_conf_variable)))
+			texts[CONF_FROM_VARIABLE] = value;
 		else if ((value = entry_value(*e, "ASHLAR_CONF")))
-			text[1] = value;
+			texts[CONF_FROM_ASHLAR] = value;
 		else
 			tell_other_prefix(*e);
 	}
-	source_read("MALLOC_CONF", text[0]);
-	source_read("ASHLAR_CONF", text[1]);
+}
+
+static void program_look(void)
+{
+	static char target[PATH_TEXT_MAX];
+
+	texts[CONF_FROM_BUILD] = *ASHLAR_COMPILED_CONF ? ASHLAR_COMPILED_CONF : NULL;
+	texts[CONF_FROM_SYMBOL] = malloc_conf;
+	texts[CONF_FROM_HARDER] = malloc_conf_2_conf_harder;
+	if (ash_os_readlink(ash_conf_link, target, sizeof(target)))
+		texts[CONF_FROM_LINK] = target;
 }
 
 bool ash_conf_read(void)
 {
 	static bool early; /* the sources before the environment are read */
-	char target[PATH_TEXT_MAX], **environment;
+	char **environment = ash_os_environment();
+	enum conf_source first = early ? CONF_FROM_VARIABLE : CONF_FROM_BUILD;
 
-	if (!early) {
-		source_read("built-in options", ASHLAR_COMPILED_CONF);
-		source_read("malloc_conf", &malloc_conf ? malloc_conf : NULL);
-		if (ash_os_readlink("/etc/malloc.conf", target, sizeof(target)))
-			source_read("/etc/malloc.conf", target);
-		early = true;
-	}
-	environment = ash_os_environment();
+	if (!early)
+		program_look();
+	early = true;
 	if (environment)
-		read_environment(environment);
+		environment_look(environment);
+	sources_read(first, environment ? CONF_FROM_ASHLAR : CONF_FROM_LINK);
 	return environment != NULL;
 }

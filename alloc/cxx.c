@@ -9,6 +9,8 @@
 #include <stdlib.h>
 
 #include "alloc/slow.h"
+#include "base/identity.h"
+#include "base/options.h"
 #include "base/print.h"
 
 typedef void (*handler_fn)(void);
@@ -39,6 +41,18 @@ static void *late_symbol(const char *name)
 	return NULL;
 }
 
+/* Under experimental_infallible_new nobody is asked. */
+static COLD void stop_if_infallible(size_t size)
+{
+	if (!ash_options.experimental_infallible_new)
+		return;
+	if (ash_speaks_jemalloc)
+		ash_message("Allocation failed and opt.experimental_infallible_new is true. Aborting.");
+	else
+		ash_message("new: out of memory for %zu bytes (experimental_infallible_new:true)", size);
+	abort();
+}
+
 static handler_fn new_handler(void)
 {
 	get_handler_fn *get = _ZSt15get_new_handlerv;
@@ -66,8 +80,10 @@ static void *new_or_throw(size_t size, size_t align)
 	void *p;
 
 	while (unlikely(!(p = ash_request(&r)))) {
-		handler_fn handler = new_handler();
+		handler_fn handler;
 
+		stop_if_infallible(size);
+		handler = new_handler();
 		if (!handler)
 			throw_bad_alloc(size);
 		handler();
@@ -100,6 +116,8 @@ static void *new_or_null(size_t size, size_t align)
 	struct request r = {.call = "new", .size = size, .align = align};
 	void *p = ash_request(&r);
 
+	if (unlikely(!p))
+		stop_if_infallible(size);
 	return likely(p || !new_handler()) ? p : nothrow_with_handler(size, align);
 }
 

@@ -5,34 +5,43 @@
 
 #include "alloc/checked.h"
 #include "alloc/helper.h"
+#include "alloc/snapshot.h"
 #include "arena/arena.h"
+#include "arena/manual.h"
+#include "arena/piece.h"
+#include "arena/self.h"
 #include "base/lock.h"
 #include "base/meta.h"
+#include "tcache/explicit.h"
 #include "tcache/threads.h"
 
-/* This thread forks from a signal handler that interrupted it with a lock held. No lock is taken then: the child
- * goes on where the handler was called, and what other threads had begun is repaired when someone waits for it. */
-static __thread unsigned interrupted;
-
-/* In the order of the ranks (base/lock.h). */
+/* In the order of the ranks (base/lock.h). When this thread forks from a signal handler that interrupted it with a lock held,
+ * none is taken: the child goes on where the handler was called, and what other threads had begun is repaired when someone
+ * waits for it. */
 static void prepare(void)
 {
 	if (ash_locks_held) {
-		interrupted++;
+		ash_self.forks++;
 		return;
 	}
 	ash_locks_held++;
 	ash_checked_fork_prepare();
+	ash_manual_fork_prepare();
+	ash_explicit_fork_prepare();
 	ash_threads_fork_prepare();
 	ash_arena_fork_prepare();
+	ash_piece_fork_prepare();
 	ash_meta_fork_prepare();
 }
 
 static void done(bool child)
 {
 	ash_meta_fork_done();
+	ash_piece_fork_done();
 	ash_arena_fork_done();
 	ash_threads_fork_done(child);
+	ash_explicit_fork_done();
+	ash_manual_fork_done(child);
 	ash_checked_fork_done();
 	ash_locks_held--;
 }
@@ -40,9 +49,9 @@ static void done(bool child)
 /* True when this fork took no locks. */
 static bool was_interrupted(void)
 {
-	if (!interrupted)
+	if (!ash_self.forks)
 		return false;
-	interrupted--;
+	ash_self.forks--;
 	return true;
 }
 
@@ -60,6 +69,7 @@ static void in_child(void)
 	}
 	ash_lock_process_known();
 	done(true);
+	ash_snapshot_in_child();
 	ash_helper_init();
 }
 
@@ -71,8 +81,11 @@ static void repair(const struct lock *waited_for)
 	ash_magazine_repair();
 	if (waited_for->rank == LOCK_META)
 		return;
+	ash_piece_repair();
 	ash_arena_repair();
 	ash_threads_repair();
+	ash_explicit_repair();
+	ash_manual_repair();
 	ash_checked_repair();
 	ash_lock_process_known();
 }

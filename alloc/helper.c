@@ -14,8 +14,10 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include "alloc/extended.h"
 #include "arena/arena.h"
 #include "arena/pool.h"
+#include "arena/self.h"
 #include "base/options.h"
 #include "base/os.h"
 #include "tcache/threads.h"
@@ -27,6 +29,8 @@
 #define QUIET_NAPS (2 * TRIM_NAPS + 1)
 #define RESTLESS_NAPS 60
 #define SLEEP_MS 60000
+/* Who turns background_thread off waits for the helper's end as long as this. */
+#define DISMISSAL_MS 500
 /* A heap worth having a helper for: what is in use today may be free tomorrow. */
 #define LIVE_LEAST MIB_GRANULES
 /* Deep enough for one batch of work; the C library's thread-local storage comes on top. */
@@ -36,6 +40,11 @@
 enum { NONE, WANTED, AWAKE, ASLEEP };
 
 static uint32_t state; /* atomic; futex */
+
+static bool dismissed; /* atomic: background_thread was turned off */
+
+/* The helper alone writes them; atomic. */
+static uint64_t runs, runs_began_ms, ran_at_ms;
 
 static bool state_change(uint32_t from, uint32_t to)
 {
@@ -54,12 +63,21 @@ static bool process_has_threads(void)
 
 /* ---- the thread */
 
+static void count_run(void)
+{
+	store_relaxed(&ran_at_ms, ash_os_now_ms());
+	if (!runs)
+		store_relaxed(&runs_began_ms, ran_at_ms);
+	store_relaxed(&runs, runs + 1);
+}
+
 /* True when there will be more to do soon. */
 static bool work(unsigned *naps)
 {
 	static bool restless;
 	static unsigned ended;
 
+	count_run();
 	ash_threads_flush_old_orphans(&ended);
 	if (++*naps % TRIM_NAPS == 0)
 		restless = ash_threads_trim(false);
@@ -110,7 +128,7 @@ static void *helper(void *unused)
 		ash_arena_tended(true);
 		ash_os_futex_wait_for(&state, AWAKE, NAP_MS);
 		/* In a process of one thread slow paths take over, whatever there is to do. */
-		lonely = process_has_threads() ? 0 : lonely + 1;
+		lonely = process_has_threads() ? 0 : load_relaxed(&dismissed) ? QUIET_NAPS : lonely + 1;
 		quiet = work(&naps) ? 0 : quiet + 1;
 		if (quiet < QUIET_NAPS && lonely < QUIET_NAPS)
 			continue;
@@ -135,20 +153,33 @@ static bool thread_make(size_t stack)
 	return made;
 }
 
+/* What the C library allocates for our thread is not the calling thread's doing. */
+static void uncount(uint64_t allocated, uint64_t deallocated)
+{
+	uint64_t allocated_now, deallocated_now;
+
+	ash_thread_counts(&allocated_now, &deallocated_now);
+	ash_self.allocated -= allocated_now - allocated;
+	ash_self.deallocated -= deallocated_now - deallocated;
+}
+
 /* With all signals blocked: the program's handlers run in its own threads. */
 static bool helper_make(void)
 {
 	size_t stack = STACK_BYTES;
+	uint64_t allocated, deallocated;
 	sigset_t all, before;
 	int saved = errno;
 	bool made;
 
+	ash_thread_counts(&allocated, &deallocated);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	/* Refused where the thread-local storage of all libraries does not fit. */
 	while (!(made = thread_make(stack)) && stack < STACK_BYTES_MOST)
 		stack *= 4;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	uncount(allocated, deallocated);
 	errno = saved;
 	return made;
 }
@@ -193,4 +224,36 @@ void ash_helper_init(void)
 	ash_arena_tended(false);
 	store_release(&state, NONE);
 	ash_helper_consider();
+}
+
+static bool is_there(void)
+{
+	uint32_t now = load_acquire(&state);
+
+	return now == AWAKE || now == ASLEEP;
+}
+
+void ash_helper_count(struct helper_runs *out)
+{
+	out->threads = is_there();
+	out->runs = load_relaxed(&runs);
+	out->elapsed_ms = load_relaxed(&ran_at_ms) - load_relaxed(&runs_began_ms);
+}
+
+bool ash_helper_want(bool on)
+{
+	uint64_t until = ash_os_now_ms() + DISMISSAL_MS;
+
+	store_relaxed(&ash_options.background_thread, on);
+	store_relaxed(&dismissed, !on);
+	if (on) {
+		ash_helper_consider();
+		begin();
+		return is_there();
+	}
+	while (is_there() && !process_has_threads() && ash_os_now_ms() < until) {
+		ash_os_futex_wake(&state, 1);
+		ash_os_yield();
+	}
+	return true;
 }

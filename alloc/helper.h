@@ -12,10 +12,26 @@
 #ifndef ASH_ALLOC_HELPER_H
 #define ASH_ALLOC_HELPER_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 /* Start-up, and in a fork's child, where no thread but the caller is. */
 void ash_helper_init(void);
 
 /* A thread has got a cache: from the second one on a helper is wanted. */
 void ash_helper_consider(void);
+
+/* Helpers that there are now, how often one has looked so far, and in what time. */
+struct helper_runs {
+	size_t threads;
+	uint64_t runs;
+	uint64_t elapsed_ms;
+};
+void ash_helper_count(struct helper_runs *runs);
+
+/* background_thread is set while the program runs: a helper comes, or goes where
+ * nothing else asks for one. With no locks held. False: no thread can be made. */
+bool ash_helper_want(bool on);
 
 #endif

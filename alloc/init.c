@@ -2,13 +2,13 @@
 #include "alloc/init.h"
 
 #include <limits.h>
-#include <unistd.h>
+#include <stdlib.h>
 
 #include "alloc/checked.h"
 #include "alloc/conf.h"
 #include "alloc/fork.h"
 #include "alloc/helper.h"
-#include "alloc/stats.h"
+#include "alloc/stats_print.h"
 #include "arena/arena.h"
 #include "arena/pagemap.h"
 #include "arena/pool.h"
@@ -31,6 +31,8 @@ static bool page_size_fits(void)
 		return true;
 	ash_message("pages of %zu bytes are larger than this build's granule of %zu: build with -Dlg_granule=%u",
 		    ash_page_size, GRANULE, log2_floor(ash_page_size));
+	if (ash_options.abort)
+		abort();
 	return false;
 }
 
@@ -39,21 +41,41 @@ static unsigned quota(void)
 	return ash_cpu_quota("");
 }
 
+static bool arenas_by_cpu(void)
+{
+	return ash_options.percpu_arena != PERCPU_ARENA_DISABLED;
+}
+
+/* What the options ask for, 0 where they leave it to the machine. */
+static unsigned arenas_wanted(unsigned cpus)
+{
+	size_t share = ((size_t)cpus * (size_t)ash_options.narenas_ratio) >> 16;
+
+	if (arenas_by_cpu())
+		return ash_options.percpu_arena == PERCPU_ARENA_PHYCPU && cpus > 1 ? cpus / 2 : cpus;
+	if (ash_options.narenas || !ash_options.narenas_ratio)
+		return (unsigned)ash_options.narenas;
+	return (unsigned)size_max(share, 1);
+}
+
 void ash_limit_arenas(unsigned most)
 {
 	static unsigned cpus; /* const after start-up */
-	unsigned n = (unsigned)ash_options.narenas;
+	unsigned n;
 
-	if (!n && !cpus)
+	if (!cpus && (!ash_options.narenas || arenas_by_cpu()))
 		cpus = ash_cpu_allowed();
-	n = n ? n : cpus;
-	ash_arena_limit(n < most ? n : most, ash_options.narenas ? NULL : quota);
+	n = arenas_wanted(cpus);
+	ash_arena_limit((unsigned)size_min(n ? n : cpus, most), n ? NULL : quota);
 }
 
 /* What the options decide. The first time, before anything was allocated. */
 static void apply_options(void)
 {
 	ash_limit_arenas(UINT_MAX);
+	if (arenas_by_cpu())
+		ash_arena_use(arenas_wanted(ash_cpu_allowed()) - 1);
+	ash_tcache_most = (uint8_t)size_class_of(size_min((size_t)ash_options.tcache_max, SMALL_MAX));
 	ash_checked_init();
 }
 
@@ -110,6 +132,5 @@ __attribute__((destructor)) static void library_ends(void)
 	if (!ash_ready())
 		return;
 	ash_checked_exit();
-	if (ash_options.stats_print)
-		ash_stats_write(STDERR_FILENO);
+	ash_stats_print_at_exit();
 }

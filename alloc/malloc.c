@@ -11,7 +11,9 @@
 
 #include <stdlib.h>
 
+#include "alloc/ctl.h"
 #include "alloc/diagnostics.h"
+#include "alloc/extended.h"
 #include "arena/pagemap.h"
 #include "tcache/tcache.h"
 
@@ -143,5 +145,5 @@ const void *const ash_free_functions[ASH_FREE_FUNCTIONS] = {free, free_sized, fr
 /* An archive gives a linker this file alone where a program needs no more than
  * malloc; the C library would then bring its own calloc and a second malloc.
  * Who takes one of us takes all. */
-__attribute__((used)) static const void *const entry_points[] = {ash_standard_entry_points,
-								 ash_diagnostic_entry_points};
+__attribute__((used)) static const void *const entry_points[] = {ash_standard_entry_points, ash_diagnostic_entry_points,
+								 ash_extended_entry_points, ash_ctl_entry_points};

@@ -18,12 +18,12 @@
 
 #include "arena/large.h"
 #include "arena/pagemap.h"
+#include "arena/piece.h"
 #include "arena/pool.h"
 #include "arena/slab.h"
 #include "base/bitmap.h"
 #include "base/meta.h"
 #include "base/os.h"
-#include "base/print.h"
 
 #define WINDOW 4096
 #define LOOKS 4
@@ -243,6 +243,69 @@ static void tables_walk(struct walk *w, const struct region *region, size_t comm
 		table_walk(w, region->lot, 8 * sizeof(*region->lot) / LOT_LEAST, committed, region->tables_end);
 }
 
+/* ---- arenas made by hand */
+
+/* What is free there has memory behind it as far as its kind says. */
+static struct ashlar_state *piece_state(struct ashlar_pages *out, unsigned kind, bool committed)
+{
+	if (!committed)
+		return &out->reserved;
+	switch (kind) {
+	case PIECE_LARGE:
+		return &out->run_live;
+	case PIECE_RETAINED:
+		return &out->clean;
+	default:
+		return &out->dirty;
+	}
+}
+
+static bool piece_is_slab(struct walk *w, const struct piece *piece, uintptr_t base, unsigned cls)
+{
+	const uint64_t *map = load_acquire(&piece->map);
+	const struct size_class *c = &ash_size_class[cls];
+	struct slab_look s = {.base = base,
+			      .size = c->size,
+			      .slots_end = (size_t)c->slots * c->size,
+			      .touched = ~(uint64_t)0};
+
+	s.part = ash_slab_part[cls];
+	for (unsigned i = 0; map && i < (c->slots + 63u) / 64; i++)
+		s.map[i] = load_relaxed(&map[i]);
+	/* Recycled meanwhile: what was read may be anything. */
+	if (!map || load_acquire(&piece->kind) != PIECE_SLAB || load_relaxed(&piece->base) != base)
+		return false;
+	w->out->slab_objects += (c->slots - bitmap_count(s.map, 0, c->slots)) * c->size;
+	slab_pages(w, &s, c->granules * GRANULE);
+	return true;
+}
+
+/* Returns where the next one may begin. */
+static uintptr_t piece_walk(struct walk *w, const struct piece *piece)
+{
+	uintptr_t base = load_relaxed(&piece->base), end = base + size_max(load_relaxed(&piece->size), GRANULE);
+	unsigned kind = load_acquire(&piece->kind), cls = load_relaxed(&piece->cls);
+	struct ashlar_state *state = piece_state(w->out, kind, load_relaxed(&piece->committed));
+
+	enter(w, end);
+	w->out->committed += state == &w->out->reserved ? 0 : end - base;
+	if (kind == PIECE_SLAB && cls && cls < SIZE_CLASS_COUNT && piece_is_slab(w, piece, base, cls))
+		return end;
+	if (state == &w->out->reserved)
+		state->bytes += end - base;
+	else
+		add(w, state, base, end);
+	return end;
+}
+
+static void pieces_walk(struct walk *w)
+{
+	const struct piece *piece;
+
+	for (uintptr_t at = 0; (piece = ash_piece_next(at));)
+		at = size_max(piece_walk(w, piece), at + GRANULE);
+}
+
 /* ---- all of it */
 
 static void pagemap_walk(struct walk *w)
@@ -319,6 +382,7 @@ static void look(struct ashlar_pages *out)
 	w.how = w.pagemap < 0 ? RESIDENCY_MINCORE : RESIDENCY_SCAN;
 	pagemap_walk(&w);
 	regions_walk(&w);
+	pieces_walk(&w);
 	meta_walk(&w, &ash_meta_descriptors);
 	meta_walk(&w, &ash_meta_magazines);
 	own_walk(&w);
@@ -342,7 +406,7 @@ void ash_pages_collect(struct ashlar_pages *out)
 		look(out);
 		committed = load_relaxed(&ash_pool.committed);
 	} while (committed != before && ++looks < LOOKS);
-	out->committed = committed << GRANULE_SHIFT;
+	out->committed += committed << GRANULE_SHIFT;
 }
 
 EXPORT int ashlar_pages(struct ashlar_pages *out, size_t size)
@@ -359,53 +423,4 @@ EXPORT int ashlar_pages(struct ashlar_pages *out, size_t size)
 	memset(out, 0, size);
 	memcpy(out, &pages, size_min(size, sizeof(pages)));
 	return 0;
-}
-
-/* ---- the table */
-
-static void write_state(int fd, const char *name, const struct ashlar_state *state)
-{
-	if (state->resident == ASHLAR_UNKNOWN)
-		ash_print(fd, "%12s %14zu %14s\n", name, state->bytes, "unknown");
-	else
-		ash_print(fd, "%12s %14zu %14zu\n", name, state->bytes, state->resident);
-}
-
-/* What was touched is resident, or the program has never written to it. */
-static void write_untouched(int fd, const struct ashlar_pages *p)
-{
-	static const char *const by[] = {"PAGEMAP_SCAN", "pagemap", "mincore"};
-	size_t resident = p->meta.resident + p->slab_active.resident + p->slab_idle.resident + p->run_live.resident +
-			  p->dirty.resident;
-
-	if (p->resident_by != ASHLAR_BY_NOBODY)
-		ash_print(fd, "touched %zu = resident %zu + never written %zd (by %s)\n", p->touched, resident,
-			  (ptrdiff_t)(p->touched - resident), by[p->resident_by]);
-}
-
-void ash_pages_write(int fd)
-{
-	static const char *const name[STATES] = {"meta",  "slab_active", "slab_idle", "run_live",
-						 "dirty", "clean",       "reserved"};
-	struct ashlar_state *state[STATES];
-	struct ashlar_state all = {0, 0};
-	struct ashlar_pages p;
-	size_t sum;
-
-	ash_pages_collect(&p);
-	states_of(&p, state);
-	ash_print(fd, "\n%12s %14s %14s\n", "pages", "bytes", "resident");
-	for (int i = 0; i < STATES; i++) {
-		write_state(fd, name[i], state[i]);
-		all.bytes += state[i]->bytes;
-		all.resident += state[i]->resident;
-	}
-	if (p.resident_by == ASHLAR_BY_NOBODY)
-		all.resident = ASHLAR_UNKNOWN;
-	write_state(fd, "all", &all);
-	write_untouched(fd, &p);
-	sum = p.slab_active.bytes + p.slab_idle.bytes + p.run_live.bytes + p.dirty.bytes + p.clean.bytes;
-	ash_print(fd, "committed %zu = %zu + %zu + %zu + %zu + %zu (slab_active to clean), residual %zd\n", p.committed,
-		  p.slab_active.bytes, p.slab_idle.bytes, p.run_live.bytes, p.dirty.bytes, p.clean.bytes,
-		  (ptrdiff_t)(p.committed - sum));
 }

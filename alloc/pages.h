@@ -14,7 +14,4 @@
 
 void ash_pages_collect(struct ashlar_pages *out);
 
-/* The part of the human table: a line a state, and the equation. */
-void ash_pages_write(int fd);
-
 #endif

@@ -54,11 +54,22 @@ struct request {
 /* Any allocation by the slow way. NULL: out of memory, errno is untouched. */
 void *ash_request(const struct request *request);
 
+/* The same from an arena made by hand, uncounted. */
+struct manual;
+void *ash_request_from(struct manual *arena, const struct request *request);
+
+/* A small object past this thread's cache; and back. */
+void *ash_small_uncached(unsigned cls);
+void ash_release_uncached(const char *call, void *p);
+
 /* Any free by the slow way; size SIZE_MAX where the caller did not say it. */
 void ash_release(const char *call, void *p, size_t size);
 
 /* What the program may use of the object at p. Stops on a wrong pointer. */
 size_t ash_usable_size(const char *call, const void *p);
+
+/* Calls of realloc(p, 0) so far. Atomic. */
+HIDDEN extern size_t ash_zero_reallocs;
 
 /* NULL with errno ENOMEM, or the end of the program under xmalloc:true. */
 COLD void *ash_out_of_memory(const char *call, size_t size);

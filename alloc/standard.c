@@ -12,7 +12,10 @@
 #include "alloc/checked.h"
 #include "alloc/slow.h"
 #include "arena/large.h"
+#include "arena/manual.h"
 #include "arena/pagemap.h"
+#include "arena/self.h"
+#include "base/identity.h"
 #include "base/options.h"
 #include "base/os.h"
 #include "base/print.h"
@@ -63,10 +66,16 @@ static SLOW void *realloc_move(void *old, size_t old_size, size_t size)
 	return p;
 }
 
+size_t ash_zero_reallocs;
+
 static SLOW void *realloc_zero(void *p)
 {
+	add_relaxed(&ash_zero_reallocs, 1);
 	if (ash_options.zero_realloc == ZERO_REALLOC_ABORT) {
-		ash_message("realloc: called with size 0 for %p (zero_realloc:abort)", p);
+		if (ash_speaks_jemalloc)
+			ash_message_bare("Called realloc(non-null-ptr, 0) with zero_realloc:abort set");
+		else
+			ash_message("realloc: called with size 0 for %p (zero_realloc:abort)", p);
 		abort();
 	}
 	if (ash_options.zero_realloc == ZERO_REALLOC_ALLOC)
@@ -75,21 +84,29 @@ static SLOW void *realloc_zero(void *p)
 	return NULL;
 }
 
+/* A large object that was resized counts as one that came and one that went. */
+static void *realloc_counted(void *p, size_t old_size, size_t size)
+{
+	ash_self.allocated += large_usable(size);
+	ash_self.deallocated += old_size;
+	return p;
+}
+
 /* In place where the object stays large; by moving otherwise. */
 static SLOW void *realloc_other(void *p, size_t size)
 {
 	size_t old_size = ash_usable_size("realloc", p);
 	struct large *large;
 
-	if (unlikely(ash_checked))
-		return realloc_move(p, old_size, size);
 	large = ash_large_of(p);
-	if (!large || size <= SMALL_MAX)
+	if (!large && size > SMALL_MAX && ash_manual_of(p) &&
+	    ash_manual_resize(p, size, 0, false) == large_usable(size))
+		return realloc_counted(p, old_size, size);
+	if (unlikely(ash_checked) || !large || size <= SMALL_MAX || ash_self.by_hand)
 		return realloc_move(p, old_size, size);
-	if (large_usable(size) == old_size || ash_large_resize(large, size))
-		return p;
-	p = ash_large_move(large, size);
-	return p ? p : ash_out_of_memory("realloc", size);
+	if (large_usable(size) != old_size && !ash_large_resize(large, size))
+		p = ash_large_move(large, size);
+	return p ? realloc_counted(p, old_size, size) : ash_out_of_memory("realloc", size);
 }
 
 /* The rest of a move where p must be copied before it is freed. */

@@ -13,11 +13,13 @@
 #include <unistd.h>
 
 #include "alloc/checked.h"
-#include "alloc/pages.h"
+#include "alloc/stats_own.h"
 #include "arena/arena.h"
+#include "arena/manual.h"
 #include "arena/purge.h"
 #include "base/meta.h"
-#include "base/print.h"
+#include "base/os.h"
+#include "tcache/explicit.h"
 #include "tcache/threads.h"
 
 /* One size class over all arenas. */
@@ -58,6 +60,25 @@ static void collect(struct heap_stats *heap)
 		heap->cls[cls].cached = size_min(cached[cls] + ash_checked_waiting(cls), heap->cls[cls].out);
 }
 
+/* Arenas and thread caches made by hand. */
+static void add_manual(struct ashlar_stats *s)
+{
+	struct manual_totals manual;
+	size_t cached;
+
+	ash_manual_totals(&manual);
+	s->small_in_use += manual.small;
+	cached = size_min(ash_explicit_bytes(), s->small_in_use);
+	s->small_in_use -= cached;
+	s->cached += cached;
+	s->large_in_use += manual.large;
+	s->in_use = s->small_in_use + s->large_in_use;
+	s->slab += manual.slabs;
+	s->dirty += manual.dirty;
+	s->held += manual.in_use + manual.dirty;
+	s->reserved += manual.retained;
+}
+
 /* Of two counters that change meanwhile the second may be ahead of the first. */
 static size_t less(size_t all, size_t part)
 {
@@ -90,6 +111,7 @@ static void summarize(const struct heap_stats *heap, struct ashlar_stats *s)
 	s->purge_ns = load_relaxed(&ash_purge_price.cpu_ns);
 	s->narenas = heap->narenas;
 	s->nthreads = heap->nthreads;
+	add_manual(s);
 }
 
 EXPORT int ashlar_stats(struct ashlar_stats *out, size_t size)
@@ -106,41 +128,38 @@ EXPORT int ashlar_stats(struct ashlar_stats *out, size_t size)
 	return 0;
 }
 
-static void write_summary(int fd, const struct ashlar_stats *s)
+static void put_classes(struct report *r, const struct heap_stats *heap)
 {
-	ash_print(fd, "%14zu bytes held from the system\n%14zu bytes in use\n", s->held, s->in_use);
-	ash_print(fd, "\n%14zu bytes in use by small objects\n%14zu bytes in use by large objects\n", s->small_in_use,
-		  s->large_in_use);
-	ash_print(fd, "%14zu bytes free in caches of %u threads and in depots\n", s->cached, s->nthreads);
-	ash_print(fd, "%14zu bytes in slabs, for %u arenas\n", s->slab, s->narenas);
-	ash_print(fd, "%14zu bytes dirty: free, kept for reuse\n", s->dirty);
-	ash_print(fd, "%14zu bytes of metadata\n%14zu bytes of address space reserved\n", s->metadata, s->reserved);
-	ash_print(fd, "%14zu bytes given back so far, by %zu calls in %zu ns\n", s->purged, s->purge_calls,
-		  s->purge_ns);
-}
-
-static void write_classes(int fd, const struct heap_stats *heap)
-{
-	ash_print(fd, "\n%10s %12s %12s %10s %14s\n", "class", "in use", "cached", "slabs", "bytes in use");
+	ash_report_put(r, "\n%10s %12s %12s %10s %14s\n", "class", "in use", "cached", "slabs", "bytes in use");
 	for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++) {
 		const struct class_stats *c = &heap->cls[cls];
 
 		if (c->slabs)
-			ash_print(fd, "%10u %12zu %12zu %10zu %14zu\n", ash_size_class[cls].size, c->out - c->cached,
-				  c->cached, c->slabs, (c->out - c->cached) * ash_size_class[cls].size);
+			ash_report_put(r, "%10u %12zu %12zu %10zu %14zu\n", ash_size_class[cls].size,
+				       c->out - c->cached, c->cached, c->slabs,
+				       (c->out - c->cached) * ash_size_class[cls].size);
 	}
+}
+
+static void write_to(void *fd, const char *text)
+{
+	ash_os_write(*(int *)fd, text, strlen(text));
 }
 
 void ash_stats_write(int fd)
 {
 	struct heap_stats heap;
 	struct ashlar_stats s;
+	char spare[STATS_SPARE];
+	struct report r;
 
 	collect(&heap);
 	summarize(&heap, &s);
-	write_summary(fd, &s);
-	write_classes(fd, &heap);
-	ash_pages_write(fd);
+	ash_report_begin(&r, write_to, &fd, spare, sizeof(spare));
+	ash_stats_put_summary(&r, &s);
+	put_classes(&r, &heap);
+	ash_stats_put_pages(&r);
+	ash_report_end(&r);
 }
 
 EXPORT void ashlar_stats_print(int fd)
@@ -150,7 +169,7 @@ EXPORT void ashlar_stats_print(int fd)
 
 EXPORT int ashlar_structure_check(void)
 {
-	return ash_arena_check() + ash_threads_check();
+	return ash_arena_check() + ash_threads_check() + ash_manual_check();
 }
 
 /* glibc declares it in <malloc.h>, musl nowhere. */

@@ -4,6 +4,7 @@
 #include "arena/pool.h"
 #include "arena/punch.h"
 #include "arena/purge.h"
+#include "arena/self.h"
 #include "base/meta.h"
 #include "base/options.h"
 #include "base/os.h"
@@ -34,8 +35,9 @@ static struct arena *arenas[ARENAS_MAX]; /* atomic: release by arena_make */
 struct arena *ash_arena_first;
 unsigned ash_arena_active = 1;
 unsigned ash_arena_made;
-static unsigned limit = 1;            /* atomic */
-static unsigned (*limit_quota)(void); /* atomic: not asked yet; NULL when there is none to ask */
+static unsigned limit = 1;               /* atomic */
+static unsigned limit_most = ARENAS_MAX; /* atomic */
+static unsigned (*limit_quota)(void);    /* atomic: not asked yet; NULL when there is none to ask */
 static struct lock making = LOCK_INITIALIZER(LOCK_ARENAS);
 static struct lock reaping = LOCK_INITIALIZER(LOCK_REAP);
 
@@ -53,6 +55,7 @@ struct arena *ash_arena_make(unsigned index)
 		arena = ash_meta_alloc(&ash_meta_descriptors, sizeof(*arena), CACHE_LINE);
 		if (arena) {
 			arena->index = index;
+			arena->made_at = ash_os_now_ms();
 			for (unsigned cls = 0; cls < SIZE_CLASS_COUNT; cls++)
 				ash_bin_init(&arena->bin[cls], cls, index);
 			ash_large_cache_init(&arena->large);
@@ -75,7 +78,16 @@ bool ash_arena_init(unsigned narenas)
 void ash_arena_limit(unsigned narenas, unsigned (*quota)(void))
 {
 	store_relaxed(&limit_quota, quota);
-	store_relaxed(&limit, narenas < ARENAS_MAX ? narenas : ARENAS_MAX);
+	store_relaxed(&limit, (unsigned)size_min(narenas, load_relaxed(&limit_most)));
+}
+
+unsigned ash_arena_limit_fixed(unsigned most)
+{
+	unsigned n = (unsigned)size_min(size_max(load_relaxed(&limit), 1), most);
+
+	store_relaxed(&limit_most, n);
+	store_relaxed(&limit, n);
+	return n;
 }
 
 struct arena *ash_arena_get(unsigned index)
@@ -83,9 +95,18 @@ struct arena *ash_arena_get(unsigned index)
 	return load_acquire(&arenas[index]);
 }
 
+void ash_arena_use(unsigned index)
+{
+	unsigned n = load_relaxed(&ash_arena_active);
+
+	while (n <= index && !__atomic_compare_exchange_n(&ash_arena_active, &n, index + 1, false, __ATOMIC_RELAXED,
+							  __ATOMIC_RELAXED))
+		;
+}
+
 struct arena *ash_arena_by_cpu(unsigned active)
 {
-	unsigned index = ash_cpu_current() % active;
+	unsigned index = ash_self.arena && ash_self.arena <= active ? ash_self.arena - 1u : ash_cpu_current() % active;
 	struct arena *arena = load_acquire(&arenas[index]);
 
 	if (!arena)
@@ -159,7 +180,7 @@ static void retire(uint64_t now)
 {
 	unsigned n = load_relaxed(&ash_arena_active);
 
-	if (n == 1 || now - load_relaxed(&waits_since) < QUIET_MS)
+	if (n == 1 || now - load_relaxed(&waits_since) < QUIET_MS || ash_options.percpu_arena != PERCPU_ARENA_DISABLED)
 		return;
 	__atomic_compare_exchange_n(&ash_arena_active, &n, n / 2, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 	store_relaxed(&waits_since, now);
@@ -301,6 +322,57 @@ void ash_arena_drain(size_t keep)
 	if (!ash_options.retain)
 		ash_pool_shrink(&ash_pool);
 	ash_arena_trim_metadata();
+}
+
+/* ---- statistics */
+
+/* A large object may be freed into another arena's cache: only the sums over all arenas are right. */
+static void large_counters(const struct large_cache *cache, struct arena_counters *out)
+{
+	for (unsigned i = 0; i < LARGE_CLASSES; i++) {
+		uint64_t made = load_relaxed(&cache->by_class[i].nmalloc),
+			 ended = load_relaxed(&cache->by_class[i].ndalloc);
+
+		out->large[i].nmalloc += made;
+		out->large[i].ndalloc += ended;
+		out->large[i].current += made - ended;
+	}
+	out->large_allocated += load_relaxed(&cache->in_use);
+}
+
+/* The pool and large objects are no arena's alone. */
+static void shared_counters(struct arena_counters *out)
+{
+	size_t live = load_relaxed(&ash_pool.live), dirty = load_relaxed(&ash_pool.dirty);
+	size_t muzzy = load_relaxed(&ash_pool.muzzy), mapped = live + dirty + muzzy;
+
+	out->active += live << GRANULE_SHIFT;
+	out->dirty += dirty << GRANULE_SHIFT;
+	out->muzzy += muzzy << GRANULE_SHIFT;
+	out->mapped += mapped << GRANULE_SHIFT;
+	/* Accessible, with nothing behind it. */
+	out->retained += (size_max(load_relaxed(&ash_pool.committed), mapped) - mapped) << GRANULE_SHIFT;
+	out->large_allocated += load_relaxed(&ash_pool.large_bytes);
+	out->base += load_relaxed(&ash_meta_descriptors.used);
+	out->internal += load_relaxed(&ash_meta_magazines.used);
+	out->dirty_nmadvise += load_relaxed(&ash_purge_price.calls);
+	out->dirty_npurge += load_relaxed(&ash_purge_price.calls);
+	out->dirty_purged += load_relaxed(&ash_purge_price.bytes) / ash_page_size;
+	for (unsigned i = 0; i < arena_count(); i++) {
+		if (ash_arena_get(i))
+			large_counters(&ash_arena_get(i)->large, out);
+	}
+}
+
+void ash_automatic_counters(const struct arena *arena, struct arena_counters *out)
+{
+	out->made_at_ms = arena->made_at;
+	for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++) {
+		ash_bin_counters(&arena->bin[cls], &out->small[cls]);
+		out->small_allocated += out->small[cls].curregs * ash_size_class[cls].size;
+	}
+	if (arena == ash_arena_first)
+		shared_counters(out);
 }
 
 /* ---- fork */

@@ -11,6 +11,7 @@
 #define ASH_ARENA_ARENA_H
 
 #include "arena/bin.h"
+#include "arena/counters.h"
 #include "arena/large.h"
 
 #define ARENAS_MAX 4095
@@ -18,7 +19,8 @@
 struct arena {
 	struct bin bin[SIZE_CLASS_COUNT];
 	struct large_cache large;
-	unsigned index; /* const */
+	unsigned index;   /* const */
+	uint64_t made_at; /* const: ms */
 };
 
 /* Makes the first arena. Start-up, once. False: out of memory. */
@@ -27,6 +29,15 @@ bool ash_arena_init(unsigned narenas);
 /* At most so many may come into being. `quota` may say fewer: it is asked when a
  * second one is wanted first, so that most programs never pay; NULL for none. */
 void ash_arena_limit(unsigned narenas, unsigned (*quota)(void));
+
+/* No arena beyond that limit, or `most`, will ever come into being: their number. */
+unsigned ash_arena_limit_fixed(unsigned most);
+
+/* Arenas up to that index are in use: a thread has asked for it by name. */
+void ash_arena_use(unsigned index);
+
+/* Adds what the arena knows of itself; the first one tells of what all share, too. */
+void ash_automatic_counters(const struct arena *arena, struct arena_counters *out);
 
 HIDDEN extern struct arena *ash_arena_first; /* const after start-up */
 HIDDEN extern unsigned ash_arena_active;     /* atomic: arenas in use */

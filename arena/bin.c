@@ -41,8 +41,9 @@ void ash_bin_init(struct bin *bin, unsigned cls, unsigned arena)
 	lock_init(&bin->lock, LOCK_BIN);
 	bin->cls = (uint16_t)cls;
 	bin->arena = (uint16_t)arena;
+	bin->object_bytes = (uint16_t)ash_size_class[cls].size;
 	bin->magazine_objects = ash_size_class[cls].magazine;
-	bin->magazine_bytes = bin->magazine_objects * ash_size_class[cls].size;
+	bin->magazine_bytes = (uint32_t)bin->magazine_objects * bin->object_bytes;
 	bin->wanted = bin->wanted_least = ash_size_class[cls].size <= WANTED_ABOVE;
 }
 
@@ -54,11 +55,6 @@ static inline void bin_lock(struct bin *bin)
 	lock_take(&bin->lock);
 }
 
-static inline size_t bin_object_size(const struct bin *bin)
-{
-	return ash_size_class[bin->cls].size;
-}
-
 /* ---- slabs of a bin; lock held */
 
 static void slab_link(struct bin *bin, struct slab *slab, unsigned list)
@@ -66,6 +62,7 @@ static void slab_link(struct bin *bin, struct slab *slab, unsigned list)
 	slab->list = (uint8_t)list;
 	slab->prev = NULL;
 	slab->next = bin->list[list];
+	bin->listed++; /* one instruction, unlike a relaxed store of the sum */
 	if (slab->next)
 		slab->next->prev = slab;
 	bin->list[list] = slab;
@@ -80,6 +77,7 @@ static void slab_unlink(struct bin *bin, struct slab *slab)
 	if (slab->next)
 		slab->next->prev = slab->prev;
 	slab->next = slab->prev = NULL;
+	bin->listed--;
 }
 
 /* The slab to fill from becomes the current one; NULL: the bin has no free object. */
@@ -96,6 +94,7 @@ static struct slab *bin_choose(struct bin *bin)
 		}
 	}
 	if (best) {
+		bin->chosen++;
 		slab_unlink(bin, best);
 		bin->empty_slabs -= best->nfree == best->slots;
 		best->list = SLAB_CURRENT;
@@ -189,11 +188,16 @@ static inline bool depot_has_room(size_t bytes)
 	return load_relaxed(&ash_depot_bytes) + bytes <= load_relaxed(&depot_limit);
 }
 
-/* `objects` joined the depot, or with a negative number left it. */
-static inline void depot_changed(struct bin *bin, ptrdiff_t objects, size_t bytes)
+static inline void depot_grew(struct bin *bin, unsigned objects, size_t bytes)
 {
-	count_add(&bin->depot_objects, (size_t)objects);
+	count_add(&bin->depot_objects, objects);
 	add_relaxed(&ash_depot_bytes, bytes);
+}
+
+static inline void depot_shrank(struct bin *bin, unsigned objects)
+{
+	count_sub(&bin->depot_objects, objects);
+	sub_relaxed(&ash_depot_bytes, (size_t)objects * bin->object_bytes);
 }
 
 static inline void depot_push(struct bin *bin, void **magazine, unsigned count, size_t bytes)
@@ -202,20 +206,22 @@ static inline void depot_push(struct bin *bin, void **magazine, unsigned count, 
 	magazine[MAGAZINE_LINK] = bin->depot;
 	bin->depot = magazine;
 	count_add(&bin->depot_count, 1);
-	depot_changed(bin, count, bytes);
+	depot_grew(bin, count, bytes);
 }
 
 /* Returns the top magazine's base, its objects in *count. */
 static inline void **depot_pop(struct bin *bin, unsigned *count)
 {
 	void **magazine = bin->depot;
+	unsigned left;
 
 	*count = (unsigned)(uintptr_t)magazine[MAGAZINE_COUNT];
 	bin->depot = magazine[MAGAZINE_LINK];
-	count_sub(&bin->depot_count, 1);
-	if (bin->depot_count < bin->depot_low)
-		bin->depot_low = bin->depot_count;
-	depot_changed(bin, -(ptrdiff_t)*count, 0 - (size_t)*count * bin_object_size(bin));
+	left = bin->depot_count - 1;
+	store_relaxed(&bin->depot_count, left);
+	if (left < bin->depot_low)
+		bin->depot_low = left;
+	depot_shrank(bin, *count);
 	return magazine;
 }
 
@@ -223,7 +229,7 @@ static inline void empty_push(struct bin *bin, void **magazine)
 {
 	magazine[1] = bin->empty;
 	bin->empty = magazine;
-	count_add(&bin->empty_count, 1);
+	bin->empty_count++; /* one instruction, unlike a relaxed store of the sum */
 }
 
 static inline void **empty_pop(struct bin *bin)
@@ -232,9 +238,15 @@ static inline void **empty_pop(struct bin *bin)
 
 	if (magazine) {
 		bin->empty = magazine[1];
-		count_sub(&bin->empty_count, 1);
+		bin->empty_count--;
 	}
 	return magazine;
+}
+
+/* Objects leave for a cache or a thread. One instruction, unlike a relaxed store of the sum. */
+static inline void count_handed(struct bin *bin, unsigned n)
+{
+	bin->handed += n;
 }
 
 static inline bool depot_serves(const struct bin *bin)
@@ -261,8 +273,10 @@ static void **refill_from_sibling(struct bin *bin, void **magazine)
 			continue;
 		lock_take(&other->lock);
 		full = other->depot ? depot_pop(other, &count) : NULL;
-		if (full)
+		if (full) {
 			empty_push(other, magazine);
+			count_handed(other, count);
+		}
 		lock_give(&other->lock);
 		if (full)
 			return full + count;
@@ -279,6 +293,7 @@ static bool bin_grow(struct bin *bin)
 		return false;
 	bin_lock(bin);
 	count_add(&bin->slabs, 1);
+	count_add(&bin->slabs_made, 1);
 	if (bin->current && bin->current->nfree) {
 		/* Someone else was first: keep theirs, use this one next. */
 		bin->empty_slabs++;
@@ -307,6 +322,7 @@ void **ash_bin_exchange(struct bin *bin, void **magazine)
 	}
 	full = depot_pop(bin, &n);
 	empty_push(bin, magazine);
+	count_handed(bin, n);
 	store_relaxed(&bin->wanted, WANTED_REAPS);
 	lock_give(&bin->lock);
 	return full + n;
@@ -321,6 +337,7 @@ void **ash_bin_fill(struct bin *bin, void **magazine, unsigned want)
 
 		bin_lock(bin);
 		n = bin_take_locked(bin, magazine + 1 + want, want);
+		count_handed(bin, n);
 		lock_give(&bin->lock);
 		if (n)
 			break;
@@ -346,7 +363,7 @@ static unsigned depot_take_few(struct bin *bin, void **dst, unsigned n)
 		return k;
 	}
 	bin->depot[MAGAZINE_COUNT] = (void *)(uintptr_t)(count - k);
-	depot_changed(bin, -(ptrdiff_t)k, 0 - (size_t)k * bin_object_size(bin));
+	depot_shrank(bin, k);
 	return k;
 }
 
@@ -359,10 +376,12 @@ unsigned ash_bin_take(struct bin *bin, void **dst, unsigned n)
 		if (bin->depot) {
 			store_relaxed(&bin->wanted, WANTED_REAPS);
 			k = depot_take_few(bin, dst, n);
+			count_handed(bin, k);
 			lock_give(&bin->lock);
 			return k;
 		}
 		k = bin_take_locked(bin, dst + n, n);
+		count_handed(bin, k);
 		lock_give(&bin->lock);
 	} while (!k && bin_grow(bin));
 	if (k < n)
@@ -410,7 +429,7 @@ static bool depot_join(struct bin *bin, void **objects, unsigned n)
 		return false;
 	memcpy(bin->depot + 1 + count, objects, n * sizeof(*objects));
 	bin->depot[MAGAZINE_COUNT] = (void *)(uintptr_t)(count + n);
-	depot_changed(bin, n, n * bin_object_size(bin));
+	depot_grew(bin, n, n * bin->object_bytes);
 	return true;
 }
 
@@ -419,12 +438,12 @@ void ash_bin_give_few(struct bin *bin, void **objects, unsigned n)
 	void **fresh = NULL;
 	bool joined = false;
 
-	if (n <= ash_size_class[bin->cls].magazine && depot_has_room(n * bin_object_size(bin)) && depot_serves(bin)) {
+	if (n <= ash_size_class[bin->cls].magazine && depot_has_room(n * bin->object_bytes) && depot_serves(bin)) {
 		bin_lock(bin);
 		joined = depot_join(bin, objects, n);
 		if (!joined && (fresh = empty_pop(bin))) {
 			memcpy(fresh + 1, objects, n * sizeof(*objects));
-			depot_push(bin, fresh, n, n * bin_object_size(bin));
+			depot_push(bin, fresh, n, n * bin->object_bytes);
 			joined = true;
 		}
 		lock_give(&bin->lock);
@@ -471,7 +490,7 @@ static void flush_settle(struct flush *flush)
 		return;
 	if (slab_settle(flush->bin, slab))
 		flush->leaving[flush->nleaving++] = slab;
-	else if (!slab->queued && (size_t)slab->nfree * bin_object_size(flush->bin) >= ash_page_size)
+	else if (!slab->queued && (size_t)slab->nfree * flush->bin->object_bytes >= ash_page_size)
 		slab->queued = ash_punch_queue(slab);
 	flush->slab = NULL;
 }
@@ -704,12 +723,16 @@ static void **empty_cut(struct bin *bin, bool all)
 	return cut;
 }
 
+static RACY bool nothing_to_reap(const struct bin *bin)
+{
+	return !load_relaxed(&bin->depot_count) && !bin->empty_count && load_relaxed(&bin->wanted) == bin->wanted_least;
+}
+
 void ash_bin_reap(struct bin *bin, bool all)
 {
 	void **cut, **spare;
 
-	if (!load_relaxed(&bin->depot_count) && !load_relaxed(&bin->empty_count) &&
-	    load_relaxed(&bin->wanted) == bin->wanted_least)
+	if (nothing_to_reap(bin))
 		return;
 	lock_take(&bin->lock);
 	cut = depot_cut(bin, all ? bin->depot_count : bin->depot_low);
@@ -729,6 +752,31 @@ void ash_bin_reap(struct bin *bin, bool all)
 		ash_magazine_delete(cut, true);
 		cut = next;
 	}
+}
+
+/* ---- statistics */
+
+static uint64_t magazines(const struct bin *bin, uint64_t objects)
+{
+	return (objects + bin->magazine_objects - 1) / bin->magazine_objects;
+}
+
+/* Objects in a depot may be of another arena's slabs. How often caches were filled and flushed is not counted: by the magazine,
+ * as far as that goes. */
+RACY void ash_bin_counters(const struct bin *bin, struct class_counters *out)
+{
+	size_t used = load_relaxed(&bin->out), waiting = load_relaxed(&bin->depot_objects);
+	uint64_t handed = bin->handed;
+
+	out->curregs = size_min(used > waiting ? used - waiting : 0, handed);
+	out->nmalloc = out->nrequests = handed;
+	out->ndalloc = handed - out->curregs;
+	out->nfills = magazines(bin, handed);
+	out->nflushes = magazines(bin, out->ndalloc);
+	out->nslabs = load_relaxed(&bin->slabs_made);
+	out->nreslabs = bin->chosen;
+	out->curslabs = load_relaxed(&bin->slabs);
+	out->nonfull_slabs = bin->listed;
 }
 
 /* ---- fork and checks */
@@ -780,7 +828,7 @@ void ash_bin_repair(struct bin *bin)
 {
 	memset(bin->list, 0, sizeof(bin->list));
 	bin->current = NULL;
-	bin->slabs = bin->empty_slabs = 0;
+	bin->slabs = bin->empty_slabs = bin->listed = 0;
 	bin->out = 0;
 	each_slab(bin, slab_repair);
 	/* Magazines that were changing hands are lost with what they held. */
@@ -837,13 +885,13 @@ int ash_bin_check(struct bin *bin)
 	each_slab(bin, slab_check);
 	objects = depot_truth(bin, &magazines);
 	if (truth.out != bin->out || truth.slabs != bin->slabs) {
-		ash_message("bin of %zu bytes: %zu objects out of %u slabs, its slabs say %zu out of %zu",
-			    bin_object_size(bin), bin->out, bin->slabs, truth.out, truth.slabs);
+		ash_message("bin of %u bytes: %zu objects out of %u slabs, its slabs say %zu out of %zu",
+			    bin->object_bytes, bin->out, bin->slabs, truth.out, truth.slabs);
 		truth.broken++;
 	}
 	if (objects != bin->depot_objects || magazines != bin->depot_count) {
-		ash_message("bin of %zu bytes: %zu objects in %u depot magazines, the depot says %zu in %zu",
-			    bin_object_size(bin), bin->depot_objects, bin->depot_count, objects, magazines);
+		ash_message("bin of %u bytes: %zu objects in %u depot magazines, the depot says %zu in %zu",
+			    bin->object_bytes, bin->depot_objects, bin->depot_count, objects, magazines);
 		truth.broken++;
 	}
 	lock_give(&bin->lock);

@@ -13,6 +13,7 @@
 #ifndef ASH_ARENA_BIN_H
 #define ASH_ARENA_BIN_H
 
+#include "arena/counters.h"
 #include "arena/magazine.h"
 #include "arena/slab.h"
 #include "base/lock.h"
@@ -23,13 +24,18 @@ struct bin {
 	uint16_t arena;                /* const: index */
 	uint32_t depot_count;          /* lock, racy readers: magazines in the depot */
 	uint32_t depot_low;            /* lock: the fewest since the last reap */
-	uint32_t empty_count;          /* lock: empty magazines */
+	uint32_t empty_count;          /* lock, racy readers: empty magazines */
 	uint32_t empty_slabs;          /* lock: slabs on a list without an object in use */
 	uint16_t wanted;               /* lock, racy readers: reaps until no one has asked for objects lately */
 	uint16_t wanted_least;         /* const: 1 where the depot serves anyway */
 	uint32_t slabs;                /* lock, racy readers */
+	uint32_t listed;               /* lock, racy readers: slabs on a list */
 	uint32_t magazine_bytes;       /* const: objects of a full large magazine */
-	uint32_t magazine_objects;     /* const */
+	uint16_t magazine_objects;     /* const */
+	uint16_t object_bytes;         /* const: the class's size, one load nearer */
+	uint64_t handed;               /* lock, racy readers: objects that left for caches and threads */
+	uint64_t slabs_made;           /* lock, racy readers */
+	uint64_t chosen;               /* lock, racy readers: times that a slab became the current one again */
 	size_t out;                    /* lock, racy readers: objects handed out by slabs */
 	size_t depot_objects;          /* lock, racy readers */
 	void **depot;                  /* lock: base of the top magazine */
@@ -89,6 +95,9 @@ void ash_bin_repair(struct bin *bin);
 
 /* Number of broken invariants, each told. Takes the lock. */
 int ash_bin_check(struct bin *bin);
+
+/* What it has counted. Racy. */
+void ash_bin_counters(const struct bin *bin, struct class_counters *out);
 
 /* Sets what all depots together may hold by what is live now. */
 void ash_bin_limit_depots(void);

@@ -52,9 +52,8 @@ static struct large *cache_pop(struct large_cache *cache, size_t granules)
 	return large;
 }
 
-static struct large *cache_take(size_t granules, size_t usable)
+static struct large *cache_take(struct large_cache *cache, size_t granules, size_t usable)
 {
-	struct large_cache *cache = &arena_current()->large;
 	struct large *large;
 
 	count_add(&cache->events, 1);
@@ -83,9 +82,8 @@ static bool cache_has_room(const struct large_cache *cache, size_t bytes)
 }
 
 /* False: the object is too long, or enough are kept. */
-static bool cache_keep(struct large *large)
+static bool cache_keep(struct large_cache *cache, struct large *large)
 {
-	struct large_cache *cache = &arena_current()->large;
 	size_t granules = large->span.granules;
 
 	if (granules > LARGE_CACHE_GRANULES || ash_options.dirty_decay_ms == 0 ||
@@ -140,6 +138,17 @@ void ash_large_cache_reap(struct large_cache *cache, bool all)
 
 /* ---- objects */
 
+static void count_made(struct large_cache *cache, struct large *large)
+{
+	large->cls = (uint8_t)large_class(large->size);
+	add_relaxed(&cache->by_class[large->cls].nmalloc, 1);
+}
+
+static void count_ended(struct large_cache *cache, const struct large *large)
+{
+	add_relaxed(&cache->by_class[large->cls].ndalloc, 1);
+}
+
 /* Only what may hold old contents: untouched memory reads as zeros and stays untouched. */
 static void large_zero(const struct large *large)
 {
@@ -169,11 +178,12 @@ static struct large *large_new(size_t size, size_t align, bool growing)
 {
 	size_t granules = size_max(granules_of(size), 1), steps = size_max(granules_of(align), 1),
 	       usable = large_usable(size);
+	struct large_cache *cache = &arena_current()->large;
 	struct large *large;
 
 	if (size > PTRDIFF_MAX || align > PTRDIFF_MAX || granules + steps > UINT32_MAX)
 		return NULL;
-	large = growing ? NULL : cache_take(steps == 1 ? granules : SIZE_MAX, usable);
+	large = growing ? NULL : cache_take(cache, steps == 1 ? granules : SIZE_MAX, usable);
 	if (!large) {
 		large = large_take(granules, steps, growing);
 		if (!large)
@@ -182,6 +192,7 @@ static struct large *large_new(size_t size, size_t align, bool growing)
 		ash_pool_publish(&large->span, 1, true);
 	}
 	large->size = usable;
+	count_made(cache, large);
 	return large;
 }
 
@@ -234,7 +245,10 @@ void *ash_large_move(struct large *large, size_t size)
 
 void ash_large_free(struct large *large)
 {
-	if (!cache_keep(large)) {
+	struct large_cache *cache = &arena_current()->large;
+
+	count_ended(cache, large);
+	if (!cache_keep(cache, large)) {
 		sub_relaxed(&ash_pool.large_bytes, large->size);
 		pool_give(large);
 	}
@@ -244,6 +258,7 @@ void ash_large_free(struct large *large)
 bool ash_large_resize(struct large *large, size_t size)
 {
 	size_t granules = granules_of(size), before = large->span.granules, usable = large_usable(size);
+	struct large_cache *cache = &arena_current()->large;
 
 	if (size > PTRDIFF_MAX || granules > UINT32_MAX)
 		return false;
@@ -251,7 +266,9 @@ bool ash_large_resize(struct large *large, size_t size)
 		return false;
 	add_relaxed(&ash_pool.large, granules - before);
 	add_relaxed(&ash_pool.large_bytes, usable - large->size);
+	count_ended(cache, large);
 	large->size = usable;
+	count_made(cache, large);
 	return true;
 }
 

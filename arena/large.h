@@ -10,6 +10,7 @@
 #ifndef ASH_ARENA_LARGE_H
 #define ASH_ARENA_LARGE_H
 
+#include "arena/counters.h"
 #include "arena/region.h"
 #include "base/lock.h"
 
@@ -29,6 +30,9 @@ struct large_cache {
 	size_t in_use;   /* lock, racy readers: usable bytes that left here, less those that came (may wrap) */
 	size_t bytes;    /* lock, racy readers */
 	unsigned events; /* racy: allocations since the arena was new */
+	struct {
+		uint64_t nmalloc, ndalloc; /* atomic: by large_class, of all that came and went here */
+	} by_class[LARGE_CLASSES];
 };
 
 void ash_large_cache_init(struct large_cache *cache);

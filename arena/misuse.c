@@ -3,8 +3,10 @@
 
 #include <stdlib.h>
 
+#include "arena/piece.h"
 #include "arena/region.h"
 #include "arena/slab.h"
+#include "base/atomic.h"
 #include "base/bitmap.h"
 #include "base/print.h"
 
@@ -60,17 +62,55 @@ static bool describe(char *buf, size_t size, const void *p)
 	return large != NULL;
 }
 
-void ash_misuse_pointer(const char *call, const void *p)
-{
-	char known[160] = "no object is there";
+void (*ash_misuse_told)(const char *text);
 
-	if (!ash_region_of(p))
-		ash_message("%s: foreign pointer %p (not from this allocator)", call, p);
-	else if (!describe(known, sizeof(known), p) && (uintptr_t)p % 8 == 0)
+/* The program's own hook may have the line instead of standard error. */
+static COLD _Noreturn void stop(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void stop(const char *format, ...)
+{
+	void (*told)(const char *text) = load_relaxed(&ash_misuse_told);
+	char line[ASH_LINE_MAX];
+	va_list args;
+
+	va_start(args, format);
+	ash_vformat(line, sizeof(line), format, args);
+	va_end(args);
+	if (told)
+		told(line);
+	else
+		ash_message("%s", line);
+	abort();
+}
+
+/* p lies in the memory of an arena made by hand. */
+static COLD _Noreturn void misuse_by_hand(const char *call, const void *p, const struct piece *piece)
+{
+	size_t offset = (uintptr_t)p - piece->base, object = ash_size_class[piece->cls].size;
+	bool slab = piece->kind == PIECE_SLAB;
+
+	if (!slab && (piece->kind != PIECE_LARGE || !offset))
 		ash_message("%s: double free of %p (no object is there any more)", call, p);
 	else
-		ash_message("%s: %s pointer %p (%s)", call, (uintptr_t)p % 8 ? "misaligned" : "interior", p, known);
+		ash_message("%s: %s pointer %p (%zu bytes into the %zu-byte object at %p)", call,
+			    (uintptr_t)p % 8 ? "misaligned" : "interior", p, slab ? offset % object : offset,
+			    slab ? object : piece->usable, (char *)p - (slab ? offset % object : offset));
 	abort();
+}
+
+void ash_misuse_pointer(const char *call, const void *p)
+{
+	const struct piece *piece = ash_piece_at((uintptr_t)p);
+	char known[160] = "no object is there";
+
+	if (piece && !ash_region_of(p))
+		misuse_by_hand(call, p, piece);
+	if (!ash_region_of(p))
+		stop("%s: foreign pointer %p (not from this allocator)", call, p);
+	else if (!describe(known, sizeof(known), p) && (uintptr_t)p % 8 == 0)
+		stop("%s: double free of %p (no object is there any more)", call, p);
+	else
+		stop("%s: %s pointer %p (%s)", call, (uintptr_t)p % 8 ? "misaligned" : "interior", p, known);
 }
 
 void ash_misuse_double_free(const char *call, const void *p)
@@ -79,14 +119,12 @@ void ash_misuse_double_free(const char *call, const void *p)
 
 	if (!describe(known, sizeof(known), p))
 		ash_format(known, sizeof(known), "no object is there any more");
-	ash_message("%s: double free of %p (%s)", call, p, known);
-	abort();
+	stop("%s: double free of %p (%s)", call, p, known);
 }
 
 void ash_misuse_size(const char *call, const void *p, size_t freed_as, size_t allocated_as)
 {
-	ash_message("%s: wrong size for %p (freed as %zu bytes, allocated as %zu)", call, p, freed_as, allocated_as);
-	abort();
+	stop("%s: wrong size for %p (freed as %zu bytes, allocated as %zu)", call, p, freed_as, allocated_as);
 }
 
 void ash_misuse_written(const char *call, const void *p, size_t offset)
@@ -95,13 +133,10 @@ void ash_misuse_written(const char *call, const void *p, size_t offset)
 
 	if (!describe(known, sizeof(known), p))
 		ash_format(known, sizeof(known), "no object is there any more");
-	ash_message("%s: write after free in %p (%zu bytes from its start; %s)", call, p, offset, known);
-	abort();
+	stop("%s: write after free in %p (%zu bytes from its start; %s)", call, p, offset, known);
 }
 
 void ash_misuse_overflow(const char *call, const void *p, size_t size, size_t offset)
 {
-	ash_message("%s: overflow past the end of %p (allocated as %zu bytes, written at offset %zu)", call, p, size,
-		    offset);
-	abort();
+	stop("%s: overflow past the end of %p (allocated as %zu bytes, written at offset %zu)", call, p, size, offset);
 }

@@ -10,6 +10,9 @@
 
 #include "base/compiler.h"
 
+/* Takes the line instead of standard error, when the program has set it. Atomic. */
+HIDDEN extern void (*ash_misuse_told)(const char *text);
+
 /* A pointer that is not the start of an object in use: `call` names the entry
  * point that met it. Finds out which error it is. */
 COLD _Noreturn void ash_misuse_pointer(const char *call, const void *p);

@@ -26,8 +26,6 @@
 
 /* Huge pages are none of a heap's concern below this: 2 MiB too many would be 6 % of it. */
 #define THP_LIVE (32 * MIB_GRANULES)
-/* A span this long is given back when freed. */
-#define AT_ONCE (1024 * MIB_GRANULES)
 
 struct pool ash_pool = {.lock = LOCK_INITIALIZER(LOCK_POOL)};
 
@@ -252,6 +250,14 @@ bool ash_pool_touched(const struct span *span, size_t g)
 	return load_relaxed(&region->touched[i / 64]) >> (i % 64) & 1;
 }
 
+/* A span this long is given back when freed. */
+static bool is_oversize(size_t granules)
+{
+	size_t bytes = (size_t)load_relaxed(&ash_options.oversize_threshold);
+
+	return granules << GRANULE_SHIFT >= bytes && bytes > SMALL_MAX && ash_options.dirty_decay_ms >= 0;
+}
+
 /* How many of n granules from the i-th on are used, or unused, as that one is. Bit 63 speaks for all from there on. */
 static inline size_t run_length(uint64_t used, size_t i, size_t n)
 {
@@ -270,7 +276,7 @@ static void granules_give(struct pool *pool, struct region *region, size_t g, si
 		len = run_length(used, i, n);
 		if (!dirty && !bitmap_count(region->touched, g + i, len))
 			ash_granules_clean(pool, region, g + i, len);
-		else if (len >= AT_ONCE && ash_options.dirty_decay_ms >= 0)
+		else if (is_oversize(len))
 			ash_purge_now(pool, region, g + i, len);
 		else
 			ash_granules_dirty(pool, region, g + i, len);

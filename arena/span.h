@@ -47,6 +47,7 @@ struct large {
 	size_t size;        /* usable bytes, a multiple of LARGE_STEP; changes by realloc of its owner only */
 	struct large *next; /* lock of the cache that holds it */
 	bool used;          /* owner: all of it may hold old contents */
+	uint8_t cls;        /* owner: large_class of its size */
 };
 
 _Static_assert(sizeof(struct slab) <= 72, "a slab's head is one cache line and its first word");

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/lock.h"
 
+#include "base/options.h"
 #include "base/os.h"
 
-/* About the length of the longest critical section in a bin (some 400 instructions). */
-#define SPINS 100
+/* For mutex_max_spin:-1; its default is about the length of the longest critical section in a bin (some 400 instructions). */
+#define SPINS_MOST ((uint64_t)1 << 20)
 
 void (*ash_lock_repair)(const struct lock *waited_for);
 
@@ -46,9 +47,10 @@ static void repair_if_orphaned(const struct lock *lock)
 
 void ash_lock_wait(struct lock *lock)
 {
+	uint64_t spins = (uint64_t)ash_options.mutex_max_spin;
 	uint32_t expected;
 
-	for (unsigned i = 0; i < SPINS; i++) {
+	for (uint64_t i = 0; i < spins && i < SPINS_MOST; i++) {
 		pause_cpu();
 		expected = 0;
 		if (!load_relaxed(&lock->word) &&

@@ -19,17 +19,21 @@
 
 /* The order of all locks; docs/locking.md says what each protects. */
 enum lock_rank {
-	LOCK_INIT,    /* start-up, once */
-	LOCK_CHECK,   /* check:full: objects in quarantine */
-	LOCK_THREADS, /* the list of thread caches */
-	LOCK_ARENAS,  /* arenas coming into being */
-	LOCK_REAP,    /* one reaper at a time */
-	LOCK_TRIM,    /* one who gives pages of magazines back at a time */
-	LOCK_BIN,     /* a bin: its slabs and depot */
-	LOCK_PUNCH,   /* the queue of slabs with holes */
-	LOCK_LARGE,   /* an arena's freed large objects */
-	LOCK_POOL,    /* a pool: granules, descriptors */
-	LOCK_META,    /* ashlar's own memory */
+	LOCK_INIT,     /* start-up, once */
+	LOCK_CHECK,    /* check:full: objects in quarantine */
+	LOCK_IDS,      /* ids of arenas and of thread caches made by hand */
+	LOCK_MANUAL,   /* an arena made by hand: its slabs, objects and free memory */
+	LOCK_EXPLICIT, /* a thread cache made by hand */
+	LOCK_THREADS,  /* the list of thread caches */
+	LOCK_ARENAS,   /* arenas coming into being */
+	LOCK_REAP,     /* one reaper at a time */
+	LOCK_TRIM,     /* one who gives pages of magazines back at a time */
+	LOCK_BIN,      /* a bin: its slabs and depot */
+	LOCK_PUNCH,    /* the queue of slabs with holes */
+	LOCK_LARGE,    /* an arena's freed large objects */
+	LOCK_POOL,     /* a pool: granules, descriptors */
+	LOCK_PIECES,   /* descriptors and table of pieces */
+	LOCK_META,     /* ashlar's own memory */
 	LOCK_RANKS
 };
 

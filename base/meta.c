@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/meta.h"
 
+#include "base/options.h"
 #include "base/os.h"
 
 /* Address space of one reservation: 64 MiB serve a heap of some 4 GiB. */
@@ -33,6 +34,13 @@ static bool area_begin(struct meta *meta, uintptr_t base, uintptr_t committed, u
 	return true;
 }
 
+/* The first reservation of a small process stays small. */
+static bool wants_huge(const struct meta *meta)
+{
+	return ash_options.metadata_thp == METADATA_THP_ALWAYS ||
+	       (ash_options.metadata_thp == METADATA_THP_AUTO && meta->area);
+}
+
 /* A new reservation that can hold `size` bytes between two guard pages. */
 static bool meta_reserve(struct meta *meta, size_t size)
 {
@@ -50,7 +58,10 @@ static bool meta_reserve(struct meta *meta, size_t size)
 	}
 	if (!base)
 		return false;
-	ash_os_no_huge((void *)base, want);
+	if (wants_huge(meta))
+		ash_os_huge((void *)base, want);
+	else
+		ash_os_no_huge((void *)base, want);
 	last = base + want - ash_page_size;
 	first = size_min(round_up(base + 2 * ash_page_size, META_COMMIT), last);
 	if ((limit != SIZE_MAX && area_begin(meta, base, last, base + want)) ||

@@ -20,6 +20,7 @@
 #include "base/atomic.h"
 #include "base/bitmap.h"
 #include "base/compiler.h"
+#include "base/options.h"
 
 #ifndef MADV_FREE
 #define MADV_FREE 8
@@ -95,6 +96,11 @@ void *ash_os_map_at(uintptr_t hint, size_t size)
 	return map_at(hint, size, PROT_READ | PROT_WRITE);
 }
 
+void *ash_os_map(size_t size)
+{
+	return map(0, size, PROT_READ | PROT_WRITE);
+}
+
 bool ash_os_commit(void *p, size_t size)
 {
 	int saved = errno;
@@ -166,8 +172,8 @@ static bool purge_is_real(void)
 	static uint8_t known; /* atomic */
 	volatile char *page;
 
-	if (load_relaxed(&known) != UNKNOWN)
-		return load_relaxed(&known) == REAL;
+	if (load_relaxed(&known) != UNKNOWN || ash_options.trust_madvise)
+		return load_relaxed(&known) != IGNORED;
 	page = map(0, ash_page_size, PROT_READ | PROT_WRITE);
 	if (!page)
 		return false;

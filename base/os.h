@@ -27,6 +27,8 @@ void *ash_os_reserve_zeros(size_t size);
 bool ash_os_commit(void *p, size_t size);
 /* Readable and writable zeros at `hint` or not at all. */
 void *ash_os_map_at(uintptr_t hint, size_t size);
+/* The same anywhere. */
+void *ash_os_map(size_t size);
 void ash_os_unmap(void *p, size_t size);
 /* Committed memory becomes mere address space again: no access, no charge, no
  * contents. False when refused: nothing has changed. */

@@ -5,7 +5,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/identity.h"
+#include "base/lock.h"
 #include "base/os.h"
+#include "base/symbols.h"
 
 struct out {
 	char *buf;
@@ -122,29 +125,33 @@ size_t ash_format(char *buf, size_t size, const char *format, ...)
 	return len;
 }
 
-void ash_print(int fd, const char *format, ...)
+/* The program's function may allocate, which with a lock held would wait for ever. */
+static void tell(const char *line, size_t len)
+{
+	if (malloc_message && !ash_locks_held)
+		malloc_message(NULL, line);
+	else
+		ash_os_write(2, line, len);
+}
+
+void ash_message_bare(const char *line)
 {
 	char buf[ASH_LINE_MAX];
-	va_list args;
-	size_t len;
 
-	va_start(args, format);
-	len = ash_vformat(buf, sizeof(buf), format, args);
-	va_end(args);
-	ash_os_write(fd, buf, len);
+	tell(buf, ash_format(buf, sizeof(buf), "%s\n", line));
 }
 
 void ash_message(const char *format, ...)
 {
-	static const char prefix[] = "ashlar: ";
 	char buf[ASH_LINE_MAX];
 	va_list args;
-	size_t len = sizeof(prefix) - 1;
+	size_t len = strlen(ash_message_prefix);
 
-	memcpy(buf, prefix, len);
+	memcpy(buf, ash_message_prefix, len);
 	va_start(args, format);
 	len += ash_vformat(buf + len, sizeof(buf) - len - 1, format, args);
 	va_end(args);
 	buf[len++] = '\n';
-	ash_os_write(2, buf, len);
+	buf[len] = '\0';
+	tell(buf, len);
 }

@@ -18,10 +18,11 @@
 size_t ash_format(char *buf, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 size_t ash_vformat(char *buf, size_t size, const char *format, va_list args);
 
-/* Writes a formatted text to fd by one write(2) where the system allows. */
-void ash_print(int fd, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/* One line "ashlar: ..." on standard error, by one write(2). */
+/* One line "ashlar: ..." (or "<jemalloc>: ...", base/identity.h) on standard error, by one write(2), or
+ * to the program's malloc_message where no lock is held. */
 void ash_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* One line as it is: jemalloc has one that begins with no name. */
+void ash_message_bare(const char *line);
 
 #endif

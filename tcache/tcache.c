@@ -39,12 +39,15 @@
 /* Calls of a watching or parked thread that are so far apart are rare; after so many in a row that were not, it parks no more. */
 #define RARE_MS 8
 #define RAPID_CALLS 16
-/* Of the magazines that go to a depot whole, one in so many is checked pointer by pointer. */
+/* Of the magazines that go to a depot whole, some one in so many is checked pointer by pointer: those of two slow events in
+ * 512. */
 #define VERIFY_EVERY 256
 
 void *const ash_magazine_none[MAGAZINE_SMALL_BYTES / sizeof(void *)]
 	__attribute__((aligned(MAGAZINE_SMALL_BYTES))) = {NULL, MAGAZINE_END};
 #define NONE ((void **)ash_magazine_none)
+
+uint8_t ash_tcache_most = SIZE_CLASS_COUNT - 1;
 
 #define COARSE_CLASS(cls, size, below)
 #define FINE_CLASS(cls, size, below) [(below) / FINE_STEP + 1 ...(size) / FINE_STEP] = (cls),
@@ -106,11 +109,21 @@ static void head_drop(void ***side, unsigned cls, bool large)
 	ash_magazine_delete(head_flush(head, large), large);
 }
 
+/* Objects leave A unused, or F for their slabs. */
+static void count_drop(struct tcache *tc, unsigned cls)
+{
+	if (!is_none(tc->a[cls]))
+		tc->filled -= tcache_head_bytes(tc, cls, tc->a[cls]);
+	if (!is_none(tc->f[cls]))
+		tc->emptied += tcache_head_bytes(tc, cls, tc->f[cls]);
+}
+
 /* Both magazines of the class are flushed and given up. */
 static void class_drop(struct tcache *tc, unsigned cls)
 {
 	bool large = tc->large[cls];
 
+	count_drop(tc, cls);
 	head_drop(tc->a, cls, large);
 	head_drop(tc->f, cls, large);
 	if (large)
@@ -149,7 +162,7 @@ static bool class_heat(struct tcache *tc, unsigned cls)
 {
 	void **a, **f;
 
-	if (++tc->hot[cls] < HOT)
+	if (++tc->hot[cls] < HOT || cls > tc->most)
 		return false;
 	tc->hot[cls] = 0;
 	if (tc->parking == TCACHE_PARKS || tc->large_bytes + pair_bytes(cls) > thread_allowance())
@@ -219,9 +232,11 @@ static void keep_few(struct tcache *tc, unsigned cls, size_t most)
 	if (n <= most)
 		return;
 	store_relaxed(&tc->a[cls], NONE);
+	tc->filled -= more * ash_size_class[cls].size;
 	if (!is_none(f) && f == magazine_base(f, tc->large[cls])) {
 		memcpy(f + 1, base + 1, more * sizeof(*f));
 		tc->f[cls] = f + more;
+		tc->emptied -= more * ash_size_class[cls].size;
 	} else {
 		ash_bin_flush("malloc", base + 1, (unsigned)more);
 	}
@@ -229,13 +244,34 @@ static void keep_few(struct tcache *tc, unsigned cls, size_t most)
 	store_release(&tc->a[cls], base + most);
 }
 
-void ash_tcache_exchanged(struct tcache *tc, unsigned cls)
+/* The end of a slow path that gave an object of the class to a thread whose cache watches or parks. */
+static void attended_end(struct tcache *tc, unsigned cls)
 {
 	tcache_enter(tc);
 	watch(tc);
-	keep_few(tc, cls, WATCHED_MOST);
+	if (tc->parking != TCACHE_COUNTS)
+		keep_few(tc, cls, WATCHED_MOST);
 	tcache_leave(tc);
 	park(tc);
+}
+
+/* After an exchange and a pop. */
+static void count_exchange(struct tcache *tc, unsigned cls)
+{
+	tc->moved += tcache_head_bytes(tc, cls, tc->a[cls]) + ash_size_class[cls].size;
+}
+
+void ash_tcache_exchanged(struct tcache *tc, unsigned cls)
+{
+	count_exchange(tc, cls);
+	attended_end(tc, cls);
+}
+
+void ash_tcache_counted(struct tcache *tc, bool counted)
+{
+	tc->counted = counted;
+	if (tc->parking <= TCACHE_COUNTS)
+		tc->parking = counted ? TCACHE_COUNTS : TCACHE_WORKS;
 }
 
 static inline bool tcache_is_due(const struct tcache *tc)
@@ -252,12 +288,19 @@ static unsigned want_more(struct tcache *tc, unsigned cls, unsigned most)
 	return tc->want[cls];
 }
 
+/* A has got a magazine that is not full: so many bytes less. */
+static SLOW void count_partial(struct tcache *tc, const struct bin *bin, void **head)
+{
+	tc->filled -= (bin->magazine_objects - magazine_count(head, true)) * (uint64_t)ash_size_class[bin->cls].size;
+}
+
 /* The refills end what tcache_enter began. */
 static void *refill_large(struct tcache *tc, unsigned cls)
 {
 	struct bin *bin = &arena_current()->bin[cls];
 	void **empty = tc->a[cls], **head;
 
+	OPAQUE(bin);
 	if (unlikely(is_none(empty)))
 		empty = ash_magazine_new(cls);
 	if (unlikely(!empty)) {
@@ -274,6 +317,9 @@ static void *refill_large(struct tcache *tc, unsigned cls)
 		return NULL;
 	}
 	tc->a[cls] = head - 1;
+	tc->filled += bin->magazine_bytes;
+	if (unlikely(head[1] != MAGAZINE_END))
+		count_partial(tc, bin, head);
 	tcache_leave(tc);
 	return *head;
 }
@@ -283,13 +329,16 @@ static void *refill_small(struct tcache *tc, unsigned cls)
 	struct bin *bin = &arena_current()->bin[cls];
 	/* One for the program, the rest for A. */
 	void *few[1 + MAGAZINE_SMALL_OBJECTS];
-	unsigned n = ash_bin_take(bin, few, want_more(tc, cls, 1 + magazine_small_capacity(cls)));
+	unsigned want = cls <= tc->most ? want_more(tc, cls, 1 + magazine_small_capacity(cls)) : 1;
+	unsigned n = ash_bin_take(bin, few, want);
 
+	tc->filled += (uint64_t)n * ash_size_class[cls].size;
 	if (n > 1 && is_none(tc->a[cls])) {
 		void **a = ash_magazine_new_small(cls);
 
 		if (!a) {
 			ash_bin_flush("malloc", few, n - 1);
+			tc->filled -= (uint64_t)(n - 1) * ash_size_class[cls].size;
 			return few[n - 1];
 		}
 		tc->a[cls] = a;
@@ -309,6 +358,7 @@ static SLOW void *refill_young(struct tcache *tc, unsigned cls)
 		p = tcache_exchange_pop(tc, cls);
 		if (!p)
 			return refill_large(tc, cls);
+		count_exchange(tc, cls);
 	} else {
 		p = refill_small(tc, cls);
 	}
@@ -329,14 +379,17 @@ static SLOW void *refill_attended(struct tcache *tc, unsigned cls)
 		tcache_enter(tc);
 	}
 	p = tcache_pop(tc, cls);
-	if (!p)
+	if (!p) {
 		p = tcache_exchange_pop(tc, cls);
+		if (p)
+			count_exchange(tc, cls);
+	}
 	if (p)
 		tcache_leave(tc);
 	else
 		p = tc->large[cls] ? refill_large(tc, cls) : refill_young(tc, cls);
 	if (tc->parking)
-		ash_tcache_exchanged(tc, cls);
+		attended_end(tc, cls);
 	return p;
 }
 
@@ -368,9 +421,11 @@ static void overflow_large(struct tcache *tc, unsigned cls, void *p)
 	struct bin *bin = &arena_current()->bin[cls];
 	void **full = magazine_base(tc->f[cls], true), **empty;
 
-	if (unlikely(++tc->gives % VERIFY_EVERY == 0) && ash_options.check == CHECK_SAMPLED)
+	OPAQUE(bin);
+	if (unlikely(tc->events / 4 % VERIFY_EVERY == 0) && ash_options.check == CHECK_SAMPLED)
 		ash_bin_verify(full + 1, bin->magazine_objects);
 	tc->f[cls] = NONE;
+	tc->emptied += bin->magazine_bytes;
 	empty = ash_bin_give(bin, full);
 	if (unlikely(!empty)) {
 		give_up_large(tc, cls, full, p);
@@ -385,6 +440,7 @@ static void overflow_small(struct tcache *tc, unsigned cls, void *p)
 	void **head = tc->f[cls], **full = magazine_base(head, false);
 
 	tc->f[cls] = NONE;
+	tc->emptied += (uint64_t)(head - full) * ash_size_class[cls].size;
 	ash_bin_give_few(bin, full + 1, (unsigned)(head - full));
 	push_first(tc, cls, full, p);
 }
@@ -392,12 +448,13 @@ static void overflow_small(struct tcache *tc, unsigned cls, void *p)
 /* F has no magazine yet. */
 static void overflow_none(struct tcache *tc, unsigned cls, void *p)
 {
-	void **f = tc->large[cls] ? ash_magazine_new(cls) : ash_magazine_new_small(cls);
+	void **f = cls > tc->most ? NULL : tc->large[cls] ? ash_magazine_new(cls) : ash_magazine_new_small(cls);
 
 	if (f) {
 		push_first(tc, cls, f, p);
 		return;
 	}
+	tc->emptied += ash_size_class[cls].size;
 	ash_bin_flush("free", &p, 1);
 	tcache_leave(tc);
 }
@@ -408,6 +465,7 @@ static SLOW void overflow_young(struct tcache *tc, unsigned cls, void *p)
 		overflow_none(tc, cls, p);
 	} else if (is_none(tc->a[cls]) && !tc->parking) {
 		/* The thread has only freed so far: its full F waits as A. */
+		tc->moved += tcache_head_bytes(tc, cls, tc->f[cls]);
 		tc->a[cls] = tc->f[cls];
 		tc->f[cls] = NONE;
 		overflow_none(tc, cls, p);
@@ -420,6 +478,20 @@ static SLOW void overflow_young(struct tcache *tc, unsigned cls, void *p)
 	}
 }
 
+/* As tcache_swap_push, for a cache that counts. */
+static bool counted_swap_push(struct tcache *tc, unsigned cls, void *p)
+{
+	void **a = tc->a[cls], **f = tc->f[cls];
+
+	if (tc->parking > TCACHE_COUNTS || *a || a[1] == MAGAZINE_END || is_none(f))
+		return false;
+	tc->moved += tcache_head_bytes(tc, cls, f);
+	tc->a[cls] = f;
+	a[1] = p;
+	tc->f[cls] = a + 1;
+	return true;
+}
+
 /* As refill_attended; F may have room. No thread is made in free: glibc calls it with its list of stacks locked. */
 static SLOW void overflow_attended(struct tcache *tc, unsigned cls, void *p)
 {
@@ -428,9 +500,9 @@ static SLOW void overflow_attended(struct tcache *tc, unsigned cls, void *p)
 		periodic(tc);
 		arena_event(false);
 	}
-	if (tc->parking)
+	if (tc->parking > TCACHE_COUNTS)
 		keep_few(tc, cls, 0);
-	if (tcache_push(tc, cls, p) || tcache_swap_push(tc, cls, p))
+	if (tcache_push(tc, cls, p) || counted_swap_push(tc, cls, p))
 		tcache_leave(tc);
 	else
 		overflow_young(tc, cls, p);
@@ -479,8 +551,8 @@ static SLOW void periodic(struct tcache *tc)
 	}
 	ash_arena_tick(now);
 	if (!load_relaxed(&ash_arena_neglected)) {
-		tc->parking = TCACHE_WORKS;
-	} else if (tc->parking == TCACHE_WORKS) {
+		tc->parking = tc->counted ? TCACHE_COUNTS : TCACHE_WORKS;
+	} else if (tc->parking <= TCACHE_COUNTS) {
 		tc->parking = TCACHE_WATCHES;
 		tc->called_at = now;
 		for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++)
@@ -509,6 +581,15 @@ void ash_tcache_flush(struct tcache *tc)
 {
 	for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++)
 		class_drop(tc, cls);
+}
+
+void ash_tcache_limit(struct tcache *tc, unsigned cls)
+{
+	tcache_enter(tc);
+	tc->most = (uint8_t)cls;
+	while (++cls < SIZE_CLASS_COUNT)
+		class_drop(tc, cls);
+	tcache_leave(tc);
 }
 
 void ash_tcache_flush_own(struct tcache *tc)
@@ -569,8 +650,12 @@ static void **head_settle(void **head, bool large)
 void ash_tcache_settle(struct tcache *tc)
 {
 	for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++) {
-		tc->a[cls] = head_settle(tc->a[cls], tc->large[cls]);
-		tc->f[cls] = head_settle(tc->f[cls], tc->large[cls]);
+		void **a = tc->a[cls], **f = tc->f[cls];
+
+		tc->a[cls] = head_settle(a, tc->large[cls]);
+		tc->f[cls] = head_settle(f, tc->large[cls]);
+		tc->filled -= (uint64_t)(a - tc->a[cls]) * ash_size_class[cls].size;
+		tc->emptied += (uint64_t)(f - tc->f[cls]) * ash_size_class[cls].size;
 	}
 }
 
@@ -585,6 +670,18 @@ static size_t head_count(void **head, bool large)
 	for (void **slot = magazine_base(head, large) + 1; slot <= head; slot++)
 		n += load_relaxed(slot) != NULL;
 	return n;
+}
+
+void ash_tcache_totals(const struct tcache *tc, uint64_t *popped, uint64_t *pushed)
+{
+	*popped = tc->moved + tc->filled;
+	*pushed = tc->moved + tc->emptied;
+	for (unsigned cls = 1; cls < SIZE_CLASS_COUNT; cls++) {
+		if (!is_none(tc->a[cls]))
+			*popped -= tcache_head_bytes(tc, cls, tc->a[cls]);
+		if (!is_none(tc->f[cls]))
+			*pushed += tcache_head_bytes(tc, cls, tc->f[cls]);
+	}
 }
 
 void ash_tcache_count(const struct tcache *tc, size_t objects[SIZE_CLASS_COUNT])

@@ -35,6 +35,8 @@ struct tcache {
 	uint8_t fine[FINE_ENTRIES];     /* const: as ash_fine_class, one load nearer */
 	uint8_t coarse[COARSE_ENTRIES]; /* const: as ash_coarse_class */
 	uint8_t state;                  /* lock of the list of tcaches: enum tcache_state */
+	bool counted;                   /* owner: its thread wants to know what it allocates */
+	bool apart;                     /* owner: its thread finds no cache at hand: each of its calls is a slow one */
 	union {
 		struct {
 			bool borrowed;   /* lock of the list, read by the owner: see tcache/threads.h */
@@ -44,11 +46,16 @@ struct tcache {
 	};
 	uint8_t large[SIZE_CLASS_COUNT]; /* owner: the pair are large magazines */
 	uint8_t want[SIZE_CLASS_COUNT];  /* owner: objects of the last refill from slabs; doubles */
+	uint8_t most;                    /* owner: the largest class that it holds: tcache_max */
 	uint8_t hot[SIZE_CLASS_COUNT];   /* owner: slow events while the pair is small */
 	uint16_t seen[SIZE_CLASS_COUNT]; /* owner: where the heads stood at the last trim */
-	uint32_t events;      /* owner, read by borrowers: twice the slow events; odd: a slow path works with it */
-	uint32_t gives;       /* owner: magazines given to a depot */
-	size_t large_bytes;   /* owner: what its large magazines may hold */
+	uint32_t events;    /* owner, read by borrowers: twice the slow events; odd: a slow path works with it */
+	size_t large_bytes; /* owner: what its large magazines may hold */
+	uint64_t moved;     /* owner: bytes of objects that went from F to A, all of them only while it is `counted` */
+	uint64_t filled;    /* owner, borrowers: bytes that came to A from elsewhere, less those that left unused */
+	uint64_t emptied;   /* owner, borrowers: bytes that left F for elsewhere */
+	uint64_t popped_base; /* owner: ash_tcache_totals when its thread got it */
+	uint64_t pushed_base; /* the same */
 	uint64_t trimmed_at;  /* owner: ms */
 	uint64_t called_at;   /* owner: ms of the last slow path, while it watches or parks */
 	uint32_t rapid;       /* owner: calls since it parked that were not rare */
@@ -61,7 +68,12 @@ struct tcache {
 
 /* Where much could be given back and no helper does it, a thread watches: each slow path looks at the clock. When calls
  * turn out to be rare it parks: it goes out of reach after each slow path, so that the next call is one too. */
-enum tcache_parking { TCACHE_WORKS, TCACHE_WATCHES, TCACHE_PARKS };
+enum tcache_parking {
+	TCACHE_WORKS,
+	TCACHE_COUNTS, /* works; no pair changes places but where that is counted */
+	TCACHE_WATCHES,
+	TCACHE_PARKS
+};
 enum tcache_state { TCACHE_IDLE, TCACHE_OWNED, TCACHE_ORPHAN };
 
 /* Class 0 of F in every tcache, all of ash_tcache_none. */
@@ -71,18 +83,27 @@ HIDDEN extern struct tcache ash_tcache_none;
 /* The only thread-local word of the fast paths. */
 HIDDEN extern __thread struct tcache *ash_tcache __attribute__((tls_model("initial-exec")));
 
+/* The largest class that caches hold to begin with. Const after start-up. */
+HIDDEN extern uint8_t ash_tcache_most;
+
+/* The owner's cache holds no class above this one. */
+void ash_tcache_limit(struct tcache *tc, unsigned cls);
+
 /* An object of the class after A ran out and F had none. NULL: memory is out. */
 void *ash_tcache_refill(struct tcache *tc, unsigned cls);
 
 /* Takes p after F was full and A had no room to change places. */
 void ash_tcache_overflow(struct tcache *tc, unsigned cls, void *p);
 
+/* From now on each pop and push is counted; or no longer. */
+void ash_tcache_counted(struct tcache *tc, bool counted);
+
 /* Everything that a cache holds goes back to slabs: of one that no thread uses;
  * of this thread's own. */
 void ash_tcache_flush(struct tcache *tc);
 void ash_tcache_flush_own(struct tcache *tc);
 
-/* A and F of a tcache that watches or parks have changed places. */
+/* A and F of a tcache that does not just work have changed places, and an object was popped. */
 SLOW void ash_tcache_exchanged(struct tcache *tc, unsigned cls);
 
 /* For tcache/threads.c. The first call after parking: looks at the clock, and does
@@ -94,6 +115,10 @@ bool ash_tcache_unpark(struct tcache *tc);
 void ash_tcache_hollow(struct tcache *tc);
 void ash_tcache_settle(struct tcache *tc);
 void ash_tcache_separate(struct tcache *tc);
+
+/* Usable bytes that calls have popped and pushed so far, by all threads that had it: at least so many, and exactly so many
+ * more than before while it is `counted`. The difference of both is right always. The owner's, or in no one's hands. */
+void ash_tcache_totals(const struct tcache *tc, uint64_t *popped, uint64_t *pushed);
 
 /* Racy: adds the objects that it holds, by class; a number that changes with
  * every use, and whether it holds any. */
@@ -125,6 +150,12 @@ FAST bool tcache_push(struct tcache *tc, size_t cls, void *p)
 	head[1] = p;
 	tc->f[cls] = head + 1;
 	return true;
+}
+
+/* Bytes of the objects under a head of the class. */
+FAST uint64_t tcache_head_bytes(const struct tcache *tc, size_t cls, void **head)
+{
+	return (uint64_t)magazine_count(head, tc->large[cls]) * ash_size_class[cls].size;
 }
 
 /* A in exchange for F when A is empty and F is not. Returns the object on top, NULL when F has none either. Not outside of this room

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "arena/arena.h"
+#include "arena/manual.h"
+#include "arena/self.h"
 #include "base/meta.h"
 #include "base/os.h"
 
@@ -15,8 +17,7 @@
 #define BORROWED_MOST 16
 
 __thread struct tcache *ash_tcache = &ash_tcache_none;
-static __thread struct tcache *own;        /* owner: the thread's cache, also while it is borrowed */
-static __thread unsigned char exit_rounds; /* owner: destructor rounds seen; EXIT_ROUNDS: no cache any more */
+static __thread struct tcache *own; /* owner: the thread's cache, also while it is borrowed */
 
 static struct {
 	struct lock lock;
@@ -44,11 +45,10 @@ bool ash_threads_have_orphans(void)
 /* A thread that only frees gets a cache after so many: at the end of a thread, after its destructors, the C library frees
  * what it kept for it, and a cache made there would never be given up. */
 #define FREES_WITHOUT 64
-static __thread unsigned char frees; /* owner */
 
 bool ash_threads_frees_without(void)
 {
-	return !own && frees < FREES_WITHOUT && ++frees;
+	return !own && ash_self.frees < FREES_WITHOUT && ++ash_self.frees;
 }
 
 /* Lock held. */
@@ -61,12 +61,42 @@ static void orphan(struct tcache *tc)
 	count_add(&threads.ended, 1);
 }
 
+void ash_threads_totals(uint64_t *popped, uint64_t *pushed)
+{
+	*popped = *pushed = 0;
+	if (!own)
+		return;
+	/* Whole first. */
+	if (load_relaxed(&own->borrowed))
+		ash_threads_return(own);
+	ash_tcache_totals(own, popped, pushed);
+	if (!own->counted)
+		ash_tcache_counted(own, true);
+	*popped -= own->popped_base;
+	*pushed -= own->pushed_base;
+}
+
+/* What the thread has counted in its cache stays counted. */
+static void keep_totals(void)
+{
+	uint64_t popped, pushed;
+
+	if (ash_self.counts)
+		return;
+	ash_threads_totals(&popped, &pushed);
+	ash_self.allocated += popped;
+	ash_self.deallocated += pushed;
+}
+
 /* The thread will have no cache any more. */
 static void give_up(struct tcache *tc)
 {
-	exit_rounds = EXIT_ROUNDS;
+	ash_self.exit_rounds = EXIT_ROUNDS;
 	store_relaxed(&ash_tcache, &ash_tcache_none);
+	keep_totals();
 	own = NULL;
+	tc->apart = false;
+	ash_tcache_counted(tc, false);
 	lock_take(&threads.lock);
 	orphan(tc);
 	lock_give(&threads.lock);
@@ -74,16 +104,30 @@ static void give_up(struct tcache *tc)
 
 void ash_threads_do_without(void)
 {
-	exit_rounds = EXIT_ROUNDS;
+	ash_self.exit_rounds = EXIT_ROUNDS;
 }
+
+/* What is set for a thread without a cache. */
+#define WITHOUT ((void *)&ash_tcache_none)
 
 static void thread_exit(void *arg)
 {
 	/* Other keys' destructors of this and the next rounds still find a cache. */
-	if (++exit_rounds < EXIT_ROUNDS && pthread_setspecific(threads.key, arg) == 0)
+	if (++ash_self.exit_rounds < EXIT_ROUNDS && pthread_setspecific(threads.key, arg) == 0)
 		return;
-	give_up(arg);
+	ash_thread_ends();
+	if (own)
+		give_up(own);
 	arena_event(false);
+}
+
+bool ash_threads_notice_end(void)
+{
+	int saved = errno;
+	bool noticed = own || ash_self.exit_rounds || pthread_setspecific(threads.key, WITHOUT) == 0;
+
+	errno = saved;
+	return noticed;
 }
 
 bool ash_threads_init(void)
@@ -129,7 +173,8 @@ static void come_home(struct tcache *tc)
 	}
 	tc->home = &ash_tcache;
 	tc->thread = ash_os_thread_id();
-	store_relaxed(&ash_tcache, tc);
+	if (!tc->apart)
+		store_relaxed(&ash_tcache, tc);
 }
 
 void ash_threads_return(struct tcache *tc)
@@ -144,14 +189,16 @@ struct tcache *ash_threads_attach(void)
 	struct tcache *tc, *fresh = NULL;
 	int saved = errno;
 
+	if (ash_self.no_tcache || ash_self.by_hand)
+		return NULL;
 	if (own) {
 		if (load_relaxed(&own->borrowed))
 			ash_threads_return(own);
-		else if (!ash_tcache_unpark(own))
+		else if ((own->parking != TCACHE_PARKS || !ash_tcache_unpark(own)) && !own->apart)
 			store_relaxed(&ash_tcache, own);
 		return own;
 	}
-	if (!threads.on || exit_rounds == EXIT_ROUNDS)
+	if (!threads.on || ash_self.exit_rounds == EXIT_ROUNDS)
 		return NULL;
 	if (!load_relaxed(&threads.orphans) && !load_relaxed(&threads.idle)) {
 		fresh = tcache_new();
@@ -168,10 +215,13 @@ struct tcache *ash_threads_attach(void)
 	}
 	if (tc) {
 		tc->state = TCACHE_OWNED;
+		tc->most = ash_tcache_most;
 		count_add(&threads.owned, 1);
 		/* First the pointers: pthread_setspecific may allocate. */
+		tc->apart = ash_self.counts;
 		own = tc;
 		come_home(tc);
+		ash_tcache_totals(tc, &tc->popped_base, &tc->pushed_base);
 	}
 	lock_give(&threads.lock);
 	/* Without notice of its end no thread may hold a cache. */
@@ -181,6 +231,41 @@ struct tcache *ash_threads_attach(void)
 	}
 	errno = saved;
 	return tc;
+}
+
+unsigned ash_threads_most(void)
+{
+	struct tcache *tc = ash_threads_attach();
+
+	return tc ? tc->most : 0;
+}
+
+void ash_threads_limit(unsigned cls)
+{
+	struct tcache *tc = ash_threads_attach();
+
+	if (tc)
+		ash_tcache_limit(tc, cls);
+}
+
+void ash_threads_apart(bool apart)
+{
+	if (!own)
+		return;
+	own->apart = apart;
+	if (apart)
+		store_relaxed(&ash_tcache, &ash_tcache_none);
+}
+
+void ash_threads_set_aside(void)
+{
+	if (!own)
+		return;
+	/* Out of borrowers' hands first. */
+	if (load_relaxed(&own->borrowed))
+		ash_threads_return(own);
+	ash_tcache_flush_own(own);
+	store_relaxed(&ash_tcache, &ash_tcache_none);
 }
 
 void ash_threads_flush_orphans(void)
@@ -269,7 +354,8 @@ static void empty(struct tcache *tc)
 static void give_back_unused(struct tcache *tc)
 {
 	store_relaxed(&tc->borrowed, false);
-	store_relaxed(tc->home, tc);
+	if (!tc->apart)
+		store_relaxed(tc->home, tc);
 }
 
 bool ash_threads_trim(bool all)

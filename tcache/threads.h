@@ -29,8 +29,25 @@ void ash_threads_enable(bool on);
  * thread is ending, memory is out. */
 struct tcache *ash_threads_attach(void);
 
+/* The largest class that this thread's cache holds, 0 where it has none; and another one from now on. */
+unsigned ash_threads_most(void);
+void ash_threads_limit(unsigned cls);
+
 /* This thread never gets a cache. */
 void ash_threads_do_without(void);
+
+/* Usable bytes that this thread has got from its cache and given to it so far (see ash_tcache_totals), which is counted from
+ * now on. */
+void ash_threads_totals(uint64_t *popped, uint64_t *pushed);
+
+/* From now on each call of this thread takes the slow path, which works with its cache as ever; or no more. */
+void ash_threads_apart(bool apart);
+
+/* What this thread's cache holds goes home, and it stays without one while ash_self says so. */
+void ash_threads_set_aside(void);
+
+/* This thread's end will be noticed. False: nobody can say. */
+bool ash_threads_notice_end(void);
 
 /* True when a thread without a cache should do this free without one. */
 bool ash_threads_frees_without(void);

@@ -29,7 +29,7 @@ def config(name, options, check, long, compiler='gcc', build=None, wrap='', slow
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Suites that must exist. '*' below is these and whatever else is registered but the long ones; '*-long' is the long ones.
-SUITES = 'unit api stress tsan bugs robust programs vm ways golden pages memory recipes faults fuzz bench'.split()
+SUITES = 'unit api stress tsan bugs robust programs vm ways golden pages memory recipes faults fuzz jemalloc bench'.split()
 LONG_SUITES = ['stress-long', 'memory-long', 'faults-long', 'fuzz-long', 'bench-long']
 RELEASE = '--buildtype=release'
 DEBUG = '--buildtype=debug -Dassertions=true'
@@ -58,7 +58,7 @@ LINT = TABLE[-1]
 # These need only what ./check has installed before it starts this driver; every other suite waits for the rest.
 INSTALLED_FIRST = 'unit api stress bugs golden format tidy analyzer driver'.split()
 ROOMS = ['base', 'numa', 'arena', 'tcache', 'alloc']
-FORMATTED = ROOMS + ['include', 'tests/*', 'bench', 'bench/*', 'bench/workloads/*', 'examples']
+FORMATTED = ROOMS + ['include', 'jemalloc', 'tests/*', 'bench', 'bench/*', 'bench/workloads/*', 'examples']
 
 BUILDS = os.path.join('build', 'check')
 JOBS = max(2, len(os.sched_getaffinity(0)))

@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <string.h>
 
+#include "base/options.h"
 #include "fuzz.h"
 
 static jmp_buf stopped;
@@ -59,6 +60,13 @@ static unsigned parts(const char *text, char mark)
 	return n;
 }
 
+static bool letters_are_right(const char *value, const char *letters)
+{
+	size_t n = strlen(value);
+
+	return n <= strlen(letters) && strspn(value, letters) == n;
+}
+
 static void options_are_in_range(void)
 {
 /* Any other byte in a bool would be a write of something else. */
@@ -66,11 +74,12 @@ static void options_are_in_range(void)
 #define NUMBER(name, value, smallest, largest, unit, doc) \
 	HOLDS(ash_options.name == (value) || \
 	      (ash_options.name >= (int64_t)(smallest) && ash_options.name <= (int64_t)(largest)));
+#define CLIPPED(name, value, smallest, largest, unit, doc) \
+	HOLDS(ash_options.name >= (int64_t)(smallest) && ash_options.name <= (int64_t)(largest));
+#define SHARE(name, value, doc) HOLDS(ash_options.name >= 0 && ash_options.name < (int64_t)1 << 32);
 #define CHOICE(name, value, choices, doc) HOLDS(ash_options.name < parts(choices, '|'));
+#define LETTERS(name, letters, doc) HOLDS(letters_are_right(ash_options.name, letters));
 #include "base/option.def"
-#undef BOOL
-#undef NUMBER
-#undef CHOICE
 }
 
 /* False: abort_conf stopped it. */
@@ -78,7 +87,8 @@ static bool read_text(const char *text)
 {
 	if (setjmp(stopped))
 		return false;
-	source_read("fuzz", text);
+	texts[CONF_FROM_LINK] = text;
+	sources_read(CONF_FROM_LINK, CONF_FROM_LINK);
 	return true;
 }
 
@@ -86,7 +96,8 @@ static bool read_lines(char **entries)
 {
 	if (setjmp(stopped))
 		return false;
-	read_environment(entries);
+	environment_look(entries);
+	sources_read(CONF_FROM_VARIABLE, CONF_FROM_ASHLAR);
 	return true;
 }
 
@@ -98,8 +109,8 @@ static void text_is_read(const char *text)
 	messages = 0;
 	whole = read_text(text);
 	options_are_in_range();
-	/* The text itself, the stop, and what is said of a pair: a sign, a comma, a value. */
-	HOLDS(messages <= 2 + 3 * parts(text, ','));
+	/* The text itself, the stop, and what is said of a pair: a sign, a comma, a value; what was set, and has no effect. */
+	HOLDS(messages <= 2 + 4 * parts(text, ','));
 	once = ash_options;
 	HOLDS(read_text(text) == whole);
 	HOLDS(memcmp(&once, &ash_options, sizeof(once)) == 0);

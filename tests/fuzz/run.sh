@@ -26,7 +26,8 @@ sources() {
 	for source in "$ASHLAR_SRC"/{base,numa,arena,tcache,alloc}/*.c; do
 		case $source in
 		*/early.c) ;;
-		*/alloc/*) [ "$target" = realloc ] && echo "$source" || true ;;
+		*/alloc/conf_table.c) [[ $target = conf || $target = ctl || $target = realloc ]] && echo "$source" || true ;;
+		*/alloc/*) [[ $target = ctl || $target = realloc ]] && echo "$source" || true ;;
 		*) echo "$source" ;;
 		esac
 	done
@@ -40,7 +41,7 @@ compile() {
 		objects+=("$object")
 	done < <(sources)
 	# The sanitizers need malloc for themselves: malloc becomes ash_test_malloc.
-	nm --defined-only --extern-only "${objects[@]}" | awk -v names="^($names)\$" '$3 ~ names {print $3, "ash_test_" $3}' | sort -u >"$work/names"
+	nm --defined-only --extern-only "${objects[@]}" | awk -v names="^($names)\$" '$3 ~ names && $3 !~ /^malloc_(conf|message)/ {print $3, "ash_test_" $3}' | sort -u >"$work/names"
 	for object in "${objects[@]}"; do
 		objcopy --redefine-syms="$work/names" "$object"
 	done

@@ -17,6 +17,7 @@ import doc_paths
 import exports
 import fast_path
 import golden
+import mallctl_names
 import options
 
 LICENCE = "/* SPDX-License-Identifier: MIT */\n"
@@ -195,6 +196,13 @@ class Figures(unittest.TestCase):
         with self.assertRaises(SystemExit):
             list(options.rows("SIZE(a, 1)"))
 
+    def test_a_name_of_mallctl_that_is_missing_or_different_is_refused(self):
+        theirs = {"a": ("u64", "ro"), "b": ("size", "rw"), "c": ("pointer", "special")}
+        self.assertEqual(list(mallctl_names.complaints({"a": ("uint64_t", "ro"), "b": ("size_t", "rw"), "c": ("pointer", "wo")}, theirs)), [])
+        self.assertEqual(list(mallctl_names.complaints({"a": ("size_t", "ro"), "b": ("size_t", "ro"), "d": ("bool", "ro")}, theirs)),
+                         ["a is of type size_t, jemalloc's is u64", "b is ro, jemalloc's is rw", "alloc/ctl_table.def lacks c",
+                          "alloc/ctl_table.def has d, which is in tests/jemalloc/names.txt nowhere"])
+
 
 class Library(unittest.TestCase):
     """The toy exports what it should not, asks for an executable stack and is linked carelessly."""
@@ -207,7 +215,7 @@ class Library(unittest.TestCase):
         return lib
 
     def test_a_carelessly_linked_library_is_refused_for_each_reason(self):
-        complaints = "\n".join(exports.check_dynamic_section(self.build("-Wl,-soname,libtoy.so", "-Wl,--no-as-needed", "-lm", "-Wl,-z,lazy")))
+        complaints = "\n".join(exports.check_dynamic_section(self.build("-Wl,-soname,libtoy.so", "-Wl,--no-as-needed", "-lm", "-Wl,-z,lazy"), "libtoy.so.1"))
         for text in ("SONAME is ['libtoy.so']", "needs libm.so.6", "lacks the flag NODELETE", "lacks the flag BIND_NOW"):
             self.assertIn(text, complaints)
 
@@ -228,6 +236,17 @@ class Library(unittest.TestCase):
             golden.output("ar", "rc", archive, obj)
             self.assertEqual(exports.archive_globals(archive), {"shown", "f"})
             self.assertEqual(len(list(exports.check_archive(archive, [("T", "f"), ("T", "gone")]))), 2)
+            self.assertEqual(len(list(exports.check_archive(archive, [("T", "hown")], "s"))), 1)
+
+    def test_a_versioned_name_and_a_variable_of_another_size_are_refused(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".c") as source, tempfile.NamedTemporaryFile("w", suffix=".map") as script:
+            source.write("const char *malloc_conf[2]; void f(void) {}\n")
+            script.write("V1 { global: f; };\n")
+            source.flush()
+            script.flush()
+            complaints = "\n".join(exports.check_symbols(self.build(source.name, f"-Wl,--version-script={script.name}")))
+        self.assertIn("defines f@@V1, a name with a version", complaints)
+        self.assertIn("'malloc_conf': (16, False)", complaints)
 
 
 def main():

@@ -23,8 +23,8 @@ BELOW = {
     "prof": {"base"},
     "alloc": {"tcache", "arena", "numa", "prof", "base"},
 }
-# Folders that are no part of the library; their C code is not ranked.
-NOT_RANKED = {"include", "tools", "bench", "examples", "tests", "docs"}
+# Folders that are no part of the library; their C code is not ranked. jemalloc/ holds what one of its archives has on top.
+NOT_RANKED = {"include", "jemalloc", "tools", "bench", "examples", "tests", "docs"}
 # The public header and the headers that meson writes, and the rooms that may read them.
 PUBLIC_HEADERS = {"ashlar/ashlar.h": {"alloc"}}
 GENERATED_HEADERS = {"ashlar-config.h"}

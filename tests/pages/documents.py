@@ -26,7 +26,7 @@ def table():
     """The part of malloc_stats()'s table that begins with the states."""
     env = {**os.environ, "LD_PRELOAD": os.environ["ASHLAR_LIB"], "ASHLAR_CONF": "stats_print:true"}
     done = subprocess.run(["/bin/true"], env=env, capture_output=True, text=True, timeout=30, check=True)
-    return done.stderr[done.stderr.index("       pages "):].splitlines()
+    return done.stderr[done.stderr.index("       pages "):done.stderr.index("--- End")].splitlines()
 
 
 def explained():

@@ -82,6 +82,7 @@ continue
 while $n < 12
 	set scheduler-locking on
 	call (void)malloc_stats()
+	call (void)malloc_stats_print((void *)0, (void *)0, (void *)0)
 	set scheduler-locking off
 	set $n = $n + 1
 	continue
@@ -95,7 +96,8 @@ GDB
 	grep -q 'ash_os_commit' "$tmp/out" || fail "nothing stopped in ash_os_commit"
 	grep -q 'ash_slab_take' "$tmp/out" || fail "nothing stopped in ash_slab_take"
 	cat "$tmp/err" "$tmp/out" >"$tmp/tables"
-	check_tables "$tmp/tables" 12
+	check_tables "$tmp/tables" 24
+	(($(grep -c '^--- End jemalloc statistics ---$' "$tmp/tables") == 12)) || fail "malloc_stats_print did not come to its end 12 times"
 }
 
 # Attached while four threads allocate as fast as they can, stopped wherever they are.
@@ -105,14 +107,16 @@ gdb_attached_anywhere()
 	victim=$!
 	sleep 0.2
 	for i in 1 2 3 4 5 6; do
-		in_gdb -p "$victim" -ex 'call (void)malloc_stats()' -ex detach >"$tmp/gdb" 2>&1 || fail "gdb: exit status $?"
+		in_gdb -p "$victim" -ex 'call (void)malloc_stats()' \
+			-ex 'call (void)malloc_stats_print((void *)0, (void *)0, (void *)0)' -ex detach >"$tmp/gdb" 2>&1 || fail "gdb: exit status $?"
 		kill -0 "$victim" || fail "the program ended after malloc_stats was called in it"
 	done
 	kill -TERM "$victim"
 	wait "$victim" || fail "the program: exit status $?"
 	victim=
 	ends_with_done "$tmp/out"
-	check_tables "$tmp/err" 6
+	check_tables "$tmp/err" 12
+	(($(grep -c '^--- End jemalloc statistics ---$' "$tmp/err") == 6)) || fail "malloc_stats_print did not come to its end 6 times"
 }
 
 strace_follows()

@@ -14,11 +14,13 @@
 struct CMUnitTest {
 	const char *name;
 	void (*run)(void **state);
+	int (*setup)(void **state);
 };
 
-#define cmocka_unit_test(function) \
+#define cmocka_unit_test(function) cmocka_unit_test_setup(function, NULL)
+#define cmocka_unit_test_setup(function, setup_function) \
 	{ \
-#function, function \
+#function, function, setup_function \
 	}
 
 static inline void small_assert(bool ok, const char *what, const char *file, int line)
@@ -39,6 +41,8 @@ static inline void small_assert(bool ok, const char *what, const char *file, int
 #define assert_ptr_equal(a, b) SMALL_ASSERT((const void *)(a) == (const void *)(b))
 #define assert_ptr_not_equal(a, b) SMALL_ASSERT((const void *)(a) != (const void *)(b))
 #define assert_string_equal(a, b) SMALL_ASSERT(strcmp(a, b) == 0)
+#define assert_memory_equal(a, b, size) SMALL_ASSERT(memcmp(a, b, size) == 0)
+#define fail_msg(...) (fprintf(stderr, __VA_ARGS__), small_assert(false, "", __FILE__, __LINE__))
 #define assert_in_range(x, low, high) \
 	SMALL_ASSERT((uintmax_t)(x) >= (uintmax_t)(low) && (uintmax_t)(x) <= (uintmax_t)(high))
 
@@ -53,6 +57,7 @@ static inline int small_run(const char *name, const struct CMUnitTest *tests, si
 	for (size_t i = 0; i < n; i++) {
 		printf("%s: %s\n", name, tests[i].name);
 		fflush(stdout);
+		SMALL_ASSERT(!tests[i].setup || tests[i].setup(&state) == 0);
 		tests[i].run(&state);
 	}
 	return 0;
