@@ -3,10 +3,10 @@
 
 If this fails, a program could misbehave under ashlar, or run without it, and still be reported as passed.
 
-A World is one run of one program: under glibc (lib None) or under a preload library. Every command goes through
-    setpriv --pdeathsig KILL  time -f %M  setpriv --pdeathsig KILL [--reuid USER]  env LD_PRELOAD=...  PROGRAM
+A World is one run of one program: under glibc (lib None), under a preload library, or on a libjemalloc.so.2. Every command goes through
+    setpriv --pdeathsig KILL  time -f %M  setpriv --pdeathsig KILL [--reuid USER]  env LD_...=...  PROGRAM
 so that nothing outlives the runner, peak RSS is the program's (a child of Python would inherit Python's), and only
-the program is preloaded. CPU is user+sys of the whole tree, from wait4; clients inside the runner are not counted.
+the program has the library. CPU is user+sys of the whole tree, from wait4; clients inside the runner are not counted.
 """
 import os
 import pwd
@@ -21,7 +21,7 @@ from contextlib import contextmanager
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PATH = '/usr/bin:/bin:/usr/sbin:/sbin'
-COMPLAINTS = re.compile(rb'^(ashlar: .*|ERROR: ld\.so: .*)$', re.M)
+COMPLAINTS = re.compile(rb'^(ashlar: .*|<jemalloc>: .*|ERROR: ld\.so: .*)$', re.M)
 CASES = {}
 
 
@@ -32,9 +32,9 @@ class Failure(Exception):
 class Case:
 	"""One program: what it needs, what it does, how long it may take."""
 
-	def __init__(self, name, work, needs, timeout, prepare, own_allocator):
+	def __init__(self, name, work, needs, timeout, prepare, own_allocator, linked):
 		self.name, self.work, self.needs, self.timeout = name, work, needs, timeout
-		self.prepare, self.own_allocator = prepare, own_allocator
+		self.prepare, self.own_allocator, self.linked = prepare, own_allocator, linked
 
 	def missing(self):
 		return sorted({pkg for path, pkg in self.needs.items() if not find_program(path)})
@@ -46,12 +46,13 @@ def find_program(path):
 	return os.path.exists(path) if '/' in path else shutil.which(path, path=PATH)
 
 
-def program(name, needs, timeout=120, prepare=None, own_allocator=False):
+def program(name, needs, timeout=120, prepare=None, own_allocator=False, linked=False):
 	"""Registers work(w) as a case. needs: {program or path: Debian package}. prepare(dir) makes inputs once, unmeasured.
 
-	own_allocator: the program links another malloc, so its glibc run needs glibc preloaded before that."""
+	own_allocator: the program links another malloc, so its glibc run needs glibc preloaded before that.
+	linked: the program links libjemalloc.so.2, and runs on Debian's and on ours; with own_allocator, its service preloads it."""
 	def register(work):
-		CASES[name] = Case(name, work, needs, timeout, prepare, own_allocator)
+		CASES[name] = Case(name, work, needs, timeout, prepare, own_allocator, linked)
 		return work
 	return register
 

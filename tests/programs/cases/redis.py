@@ -36,6 +36,14 @@ class Client:
 		self.send(*words)
 		return self.reply()
 
+	def refused(self, *words):
+		"""The error that the command must be answered with."""
+		self.send(*words)
+		line = self.reader.readline()
+		if line[:1] != b'-':
+			raise Failure(f'redis-server did not refuse {words}: {line!r}')
+		return line
+
 
 def fill(client):
 	"""Every type and encoding, values that grow, half of the keys deleted again, some with a time to live."""
@@ -126,3 +134,73 @@ def redis(w):
 		w.record('digest after a restart from the file', digest(client))
 		if digest(client) != before:
 			raise Failure('redis: the data changed over the restart')
+
+
+def close_to(what, value, wanted):
+	"""A tenth less, or half more (check:full has guards behind objects), and 2 MB that the server does not count: Lua, libraries."""
+	if not wanted * 0.9 - 2e6 <= value <= wanted * 1.5 + 2e6:
+		raise Failure(f'redis-server: {what}: {value}, which is not close to {wanted}')
+
+
+def info_memory(w, client):
+	"""What the server reads from the allocator by mallctl makes sense, and has the same fields as under jemalloc."""
+	fields = dict(line.split(':', 1) for line in client('INFO', 'memory').decode().split('\r\n') if ':' in line)
+	w.record('fields of INFO memory', sorted(fields))
+	for field in ('mem_allocator', 'active_defrag_running', 'number_of_keys'):
+		w.record(f'{field} of INFO memory', fields.get(field))
+	allocated, active, resident = (int(fields['allocator_' + name]) for name in ('allocated', 'active', 'resident'))
+	if not 0 < allocated <= active <= resident:
+		raise Failure(f'redis-server: allocated {allocated}, active {active}, resident {resident}')
+	close_to('allocator_allocated beside used_memory', allocated, int(fields['used_memory']))
+	return allocated
+
+
+def resident_falls(client, wanted):
+	"""The server reads the allocator's figures ten times a second."""
+	until = time.monotonic() + 10
+	while int(info(client, 'allocator_resident')) > wanted:
+		if time.monotonic() > until:
+			raise Failure(f'redis-server: after FLUSHALL and MEMORY PURGE allocator_resident is still {info(client, "allocator_resident")}')
+		time.sleep(0.05)
+
+
+def memory_commands(w, client):
+	allocated = info_memory(w, client)
+	stats = client('MEMORY', 'STATS')
+	w.record('fields of MEMORY STATS', stats[0::2])
+	close_to('allocator.allocated of MEMORY STATS', int(stats[stats.index(b'allocator.allocated') + 1]), allocated)
+	if b'Sam' not in client('MEMORY', 'DOCTOR'):
+		raise Failure('redis-server: MEMORY DOCTOR has no answer')
+	text = client('MEMORY', 'MALLOC-STATS')
+	if not text.startswith(b'___ Begin jemalloc statistics ___\n') or not text.endswith(b'--- End jemalloc statistics ---\n'):
+		raise Failure(f'redis-server: MEMORY MALLOC-STATS answers {text[:200]!r} ... {text[-200:]!r}')
+	w.record('MEMORY PURGE', client('MEMORY', 'PURGE'))
+	w.record('a refused activedefrag', client.refused('CONFIG', 'SET', 'activedefrag', 'yes'))
+	w.record('MALLCTL of a size', client('DEBUG', 'MALLCTL', 'arenas.page'))
+	w.record('MALLCTL of an unsigned, which this version of redis cannot read', client.refused('DEBUG', 'MALLCTL', 'arenas.narenas'))
+	w.record('MALLCTL of a name that is none', client.refused('DEBUG', 'MALLCTL', 'stats.arenas.0.small.resident'))
+	w.record('MALLCTL-STR', client('DEBUG', 'MALLCTL-STR', 'opt.zero_realloc'))
+	w.record('background thread', [client('CONFIG', 'SET', 'jemalloc-bg-thread', word) for word in ('no', 'yes')])
+
+
+@program('redis-linked', needs={'/usr/bin/redis-server': 'redis-server', '/usr/bin/redis-benchmark': 'redis-tools'}, linked=True)
+def redis_linked(w):
+	"""As Debian builds it: what it asks jemalloc for, redis-benchmark, BGSAVE under writes, a purge of what was deleted."""
+	sock = w.path('redis.sock')
+
+	def stop():
+		connection = Client(sock)
+		connection.send('SHUTDOWN', 'NOSAVE')
+	with w.server('redis-server', *CONFIG, '--unixsocket', sock, '--dir', w.dir, ready=answers(socket.AF_UNIX, sock), stop=stop):
+		client = Client(sock)
+		memory_commands(w, client)
+		benchmark(w, sock)
+		client('FLUSHALL', 'ASYNC')
+		fill(client)
+		w.record('digest', digest(client))
+		background_save(client)
+		memory_commands(w, client)
+		held = int(info(client, 'allocator_resident'))
+		client('FLUSHALL')
+		client('MEMORY', 'PURGE')
+		resident_falls(client, held - 4e6)  # of nine million bytes that were freed, many in slabs that others still need
