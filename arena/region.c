@@ -204,7 +204,9 @@ size_t ash_region_find(const struct region *region, size_t n, size_t align)
 	for (size_t g = region->first_free; g < region->committed; g += len) {
 		size_t fit;
 
-		g = bitmap_run(region->free, g, region->committed, &len);
+		/* A run longer than any alignment asks for need not be followed: after a huge object it is millions of granules. */
+		g = bitmap_next(region->free, g, region->committed, true);
+		len = bitmap_next(region->free, g, size_min(region->committed, g + n + align - 1), false) - g;
 		fit = round_up(origin + g, align) - origin;
 		if (len >= n && fit - g <= len - n)
 			return fit;
