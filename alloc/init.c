@@ -132,5 +132,6 @@ __attribute__((destructor)) static void library_ends(void)
 	if (!ash_ready())
 		return;
 	ash_checked_exit();
-	ash_stats_print_at_exit();
+	if (ash_options.stats_print)
+		ash_stats_print_at_exit();
 }

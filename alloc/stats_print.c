@@ -58,6 +58,5 @@ void malloc_stats_print(void (*write)(void *, const char *), void *opaque, const
 
 void ash_stats_print_at_exit(void)
 {
-	if (ash_options.stats_print)
-		malloc_stats_print(NULL, NULL, ash_options.stats_print_opts);
+	malloc_stats_print(NULL, NULL, ash_options.stats_print_opts);
 }

@@ -27,7 +27,7 @@
 /* Huge pages are none of a heap's concern below this: 2 MiB too many would be 6 % of it. */
 #define THP_LIVE (32 * MIB_GRANULES)
 
-struct pool ash_pool = {.lock = LOCK_INITIALIZER(LOCK_POOL)};
+struct pool ash_pool; /* without an initializer: 32 KiB that need not be in the file */
 
 void ash_pool_init(struct pool *pool, const struct page_source *source, uint64_t (*clock_ms)(void))
 {

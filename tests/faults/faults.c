@@ -84,7 +84,7 @@ static void settings(const struct plan *plan, char conf[256], char *tunables[1])
 	unsigned needs = kinds[plan->kind].needs;
 
 	snprintf(conf, 256, "MALLOC_CONF=%s%s%s%s%s", worlds[plan->world], needs & FULL ? ",check:full" : "",
-		 needs & CONTEND ? ",tcache:false" : "", needs & ARENAS ? ",narenas:4" : "",
+		 needs & CONTEND ? ",tcache:false" : "", needs & ARENAS ? ",percpu_arena:percpu" : "",
 		 needs & TALKING ? ",confirm_conf:true,stats_print:true,nonsense:1" : "");
 	tunables[0] = needs & NO_RSEQ ? "GLIBC_TUNABLES=glibc.pthread.rseq=0" : NULL;
 }
