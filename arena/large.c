@@ -141,12 +141,12 @@ void ash_large_cache_reap(struct large_cache *cache, bool all)
 static void count_made(struct large_cache *cache, struct large *large)
 {
 	large->cls = (uint8_t)large_class(large->size);
-	add_relaxed(&cache->by_class[large->cls].nmalloc, 1);
+	add_shared(&cache->by_class[large->cls].nmalloc, 1);
 }
 
 static void count_ended(struct large_cache *cache, const struct large *large)
 {
-	add_relaxed(&cache->by_class[large->cls].ndalloc, 1);
+	add_shared(&cache->by_class[large->cls].ndalloc, 1);
 }
 
 /* Only what may hold old contents: untouched memory reads as zeros and stays untouched. */

@@ -94,6 +94,10 @@ FAST bool lock_release(struct lock *lock)
 	return false;
 }
 
+/* Adds to a number that other threads may change meanwhile. */
+#define add_shared(p, v) \
+	(*ash_lock_alone ? (void)store_relaxed((p), load_relaxed(p) + (v)) : (void)add_relaxed((p), (v)))
+
 FAST bool lock_try(struct lock *lock)
 {
 	ash_locks_held++;
