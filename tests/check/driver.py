@@ -219,14 +219,17 @@ def registered(conf):
 
 
 def wanted_files(conf, suites):
-	"""What ninja has to build for these suites: the library, all that their folders define, all that their tests name."""
+	"""What ninja has to build for these suites: the library, all that their folders in tests/ and those of their names beside it
+	define (bench/), all that their tests name."""
 	folders = {os.path.join(ROOT, 'meson.build')}
 	folders |= {os.path.join(ROOT, 'tests', suite.removesuffix('-long'), 'meson.build') for suite in suites}
 	needed = {target for test in introspect(conf, 'tests') for target in test['depends']
 		if {suite.rpartition(':')[2] for suite in test['suite']} & set(suites)}
+	rooms = tuple(os.path.join(ROOT, suite.removesuffix('-long'), '') for suite in suites)
 	files = []
 	for target in introspect(conf, 'targets'):
-		if target['id'] in needed or (target['build_by_default'] and target['defined_in'] in folders):
+		place = target['defined_in']
+		if target['id'] in needed or (target['build_by_default'] and (place in folders or place.startswith(rooms))):
 			files += [os.path.relpath(name, os.path.join(ROOT, build_dir(conf))) for name in target['filename']]
 	return sorted(set(files))
 
