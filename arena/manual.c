@@ -198,7 +198,8 @@ bool ash_manual_initialized(unsigned id)
 	return manual_get(id) || (id < ARENAS_MAX && is_automatic(id) && ash_arena_get(id));
 }
 
-bool ash_manual_ensure(unsigned id)
+/* Makes the arena of an automatic id come into being. */
+static bool ensure(unsigned id)
 {
 	if (id >= ash_arenas_count())
 		return false;
@@ -391,7 +392,8 @@ static void option_keep(void)
 	lock_give(&ids.lock);
 }
 
-int64_t ash_manual_decay_option(bool muzzy)
+/* The option as it was at start-up. */
+static int64_t decay_option(bool muzzy)
 {
 	int64_t now = muzzy ? ash_options.muzzy_decay_ms : ash_options.dirty_decay_ms;
 
@@ -407,7 +409,7 @@ int64_t ash_manual_decay_default(bool muzzy)
 {
 	int64_t ms = load_relaxed(&decay_default[muzzy]);
 
-	return ms == AS_OPTION ? ash_manual_decay_option(muzzy) : ms;
+	return ms == AS_OPTION ? decay_option(muzzy) : ms;
 }
 
 int ash_manual_set_decay_default(bool muzzy, int64_t ms)
@@ -425,7 +427,7 @@ int ash_manual_decay_ms(unsigned id, bool muzzy, int64_t *ms)
 	if (is_live_automatic(id)) {
 		struct automatic *a = automatic_peek(id);
 
-		*ms = a && a->ms_is_set[muzzy] ? a->ms[muzzy] : ash_manual_decay_option(muzzy);
+		*ms = a && a->ms_is_set[muzzy] ? a->ms[muzzy] : decay_option(muzzy);
 		return 0;
 	}
 	if (!arena)
@@ -751,7 +753,7 @@ static void count_thread(unsigned id, int more)
 
 int ash_thread_set_arena(unsigned id)
 {
-	if (!ash_manual_ensure(id))
+	if (!ensure(id))
 		return EFAULT;
 	if (ash_self.arena)
 		count_thread(ash_self.arena - 1u, -1);

@@ -45,9 +45,6 @@ int ash_manual_create(struct extent_hooks *hooks, bool metadata);
 /* True when the id has an arena: made by hand, or automatic and in use so far. */
 bool ash_manual_initialized(unsigned id);
 
-/* Makes the arena of an automatic id come into being (thread.arena, hooks). */
-bool ash_manual_ensure(unsigned id);
-
 /* 0; EFAULT: no such arena made by hand; destroy also while threads are bound to it. */
 int ash_manual_reset(unsigned id);
 int ash_manual_destroy(unsigned id);
@@ -62,10 +59,9 @@ int ash_manual_decay(unsigned id);
 int ash_manual_decay_ms(unsigned id, bool muzzy, int64_t *ms);
 int ash_manual_set_decay_ms(unsigned id, bool muzzy, int64_t ms); /* EFAULT also below -1 */
 
-/* What new arenas begin with (arenas.dirty_decay_ms), and the option at start-up. */
+/* What new arenas begin with (arenas.dirty_decay_ms). */
 int64_t ash_manual_decay_default(bool muzzy);
 int ash_manual_set_decay_default(bool muzzy, int64_t ms); /* EFAULT below -1 */
-int64_t ash_manual_decay_option(bool muzzy);
 
 /* An automatic id that was never named has the default table; setting one makes its arena. */
 int ash_manual_hooks(unsigned id, struct extent_hooks **hooks);
