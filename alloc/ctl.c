@@ -48,6 +48,16 @@ int ash_ctl_take(const struct ctl_call *call, void *value, size_t size)
 	return 0;
 }
 
+int ash_ctl_exchange(struct ctl_call *call, void *value, size_t size)
+{
+	int result;
+
+	if (call->new && call->new_len != size)
+		return EINVAL;
+	result = ash_ctl_give(call, value, size);
+	return result ? result : ash_ctl_take(call, value, size);
+}
+
 int ash_ctl_can_give(struct ctl_call *call, size_t size)
 {
 	if (call->old && call->old_len && *call->old_len == size)

@@ -77,6 +77,9 @@ int ash_ctl_give_number(struct ctl_call *call, uint64_t number);
 /* The new value into *value, when there is one: EINVAL for another length. */
 int ash_ctl_take(const struct ctl_call *call, void *value, size_t size);
 
+/* The old value out of *value, then the new one into it; a new one of another length is EINVAL before anything is told. */
+int ash_ctl_exchange(struct ctl_call *call, void *value, size_t size);
+
 /* For calls that make something: 0 when its name can be told, else EINVAL and a length of 0. */
 int ash_ctl_can_give(struct ctl_call *call, size_t size);
 

@@ -20,31 +20,21 @@
 int ash_ctl_background_thread(struct ctl_call *call)
 {
 	bool on = load_relaxed(&ash_options.background_thread);
-	int result;
+	int result = ash_ctl_exchange(call, &on, sizeof(on));
 
-	if (call->new && call->new_len != sizeof(on))
-		return EINVAL;
-	result = ash_ctl_give(call, &on, sizeof(on));
 	if (result || !call->new)
 		return result;
-	ash_ctl_take(call, &on, sizeof(on));
 	return ash_helper_want(on) ? 0 : EFAULT;
 }
 
 int ash_ctl_max_background_threads(struct ctl_call *call)
 {
 	static size_t most; /* atomic; 0: not set */
-	size_t now = load_relaxed(&most), wanted;
-	int result;
+	size_t set = load_relaxed(&most), wanted = set ? set - 1 : (size_t)ash_options.max_background_threads;
+	int result = ash_ctl_exchange(call, &wanted, sizeof(wanted));
 
-	now = now ? now - 1 : (size_t)ash_options.max_background_threads;
-	wanted = now;
-	if (call->new && call->new_len != sizeof(wanted))
-		return EINVAL;
-	result = ash_ctl_give(call, &now, sizeof(now));
 	if (result)
 		return result;
-	ash_ctl_take(call, &wanted, sizeof(wanted));
 	if (wanted > (size_t)ash_options.max_background_threads)
 		return EINVAL;
 	store_relaxed(&most, wanted + 1);
@@ -162,14 +152,10 @@ int ash_ctl_thread_tcache_flush(struct ctl_call *call)
 int ash_ctl_thread_tcache_max(struct ctl_call *call)
 {
 	size_t now = ash_size_class[ash_threads_most()].size, wanted = now;
-	int result;
+	int result = ash_ctl_exchange(call, &wanted, sizeof(wanted));
 
-	if (call->new && call->new_len != sizeof(wanted))
-		return EINVAL;
-	result = ash_ctl_give(call, &now, sizeof(now));
 	if (result)
 		return result;
-	ash_ctl_take(call, &wanted, sizeof(wanted));
 	if (wanted != now)
 		ash_threads_limit(size_class_of(size_min(wanted, SMALL_MAX)));
 	return 0;
